@@ -1,0 +1,53 @@
+"""Our own voice: one logger, quiet on every rank but the first."""
+
+import logging
+import os
+
+from thinned._checks import check_choice
+
+logger = logging.getLogger("thinned")
+
+_LEVELS = {
+    "quiet": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
+
+class _FirstRankOnly(logging.Filter):
+    """Lets a record through on rank 0 only, where a launcher has set a rank."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether this process may speak."""
+        rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"
+        return rank == "0"
+
+
+def _set_up() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("thinned: %(message)s"))
+    handler.addFilter(_FirstRankOnly())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+_set_up()
+
+
+def set_verbosity(level: str) -> None:
+    """Set how much we say in the terminal.
+
+    Args:
+        level: ``"quiet"`` (errors only), ``"warning"``, ``"info"`` (the default: what was found,
+            set, inserted and concluded) or ``"debug"``.
+
+    Raises:
+        ValueError: if ``level`` is another word.
+
+    Example:
+        >>> set_verbosity("quiet")
+        >>> set_verbosity("info")
+    """
+    logger.setLevel(_LEVELS[check_choice("level", level, _LEVELS)])

@@ -1,0 +1,1 @@
+"""The main job: the Hydra application and its command line."""

@@ -1,0 +1,5 @@
+"""Is it right: rules that read a model and report findings."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""Bridges to trainers that are not Lightning's."""

@@ -1,0 +1,5 @@
+"""Did it help: pure functions, and thin torchmetrics classes over them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

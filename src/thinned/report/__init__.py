@@ -1,0 +1,1 @@
+"""Show it: from the run record to pages, tables and dashboards."""

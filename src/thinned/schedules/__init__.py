@@ -1,0 +1,1 @@
+"""What rate, when: pure functions from progress to rate."""

@@ -1,0 +1,5 @@
+"""How sure: predictions from many masks (Monte Carlo dropout)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
