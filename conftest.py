@@ -1,0 +1,43 @@
+"""Runs the Python and console blocks of the documentation as tests, each page in a folder of its own."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+
+def run_console(example: Example) -> str | None:
+    """Run each line that begins with `$ `; a command that fails fails the test."""
+    for line in str(example.parsed).splitlines():
+        if line.startswith("$ "):
+            done = subprocess.run(  # noqa: S602  what a reader is told to type is run as typed
+                line[2:], shell=True, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                return f"{line}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
+    return None
+
+
+def enter_folder(namespace: dict[str, Any]) -> None:
+    """Give the page an empty folder to write in."""
+    namespace["_before"] = Path.cwd()
+    namespace["_folder"] = tempfile.TemporaryDirectory()
+    os.chdir(namespace["_folder"].name)
+
+
+def leave_folder(namespace: dict[str, Any]) -> None:
+    """Go back, and leave nothing behind."""
+    os.chdir(namespace["_before"])
+    namespace["_folder"].cleanup()
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), CodeBlockParser("console", run_console)],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+    setup=enter_folder,
+    teardown=leave_folder,
+).pytest()
