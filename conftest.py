@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,16 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 def run_console(example: Example) -> str | None:
     """Run each line that begins with `$ `; a command that fails fails the test."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for line in str(example.parsed).splitlines():
         if line.startswith("$ "):
             done = subprocess.run(  # noqa: S602  what a reader is told to type is run as typed
-                line[2:], shell=True, capture_output=True, text=True, check=False
+                line[2:],
+                shell=True,
+                capture_output=True,
+                text=True,
+                check=False,
+                env={**os.environ, "PATH": path},
             )
             if done.returncode:
                 return f"{line}\nexit code {done.returncode}\n{done.stdout}{done.stderr}"
