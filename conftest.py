@@ -1,4 +1,4 @@
-"""Runs the Python and console blocks of the documentation as tests, each page in a folder of its own."""
+"""Runs the Python and console blocks of the documentation as tests, each page in its own folder."""
 
 import os
 import subprocess
