@@ -1,0 +1,141 @@
+"""How a group's rate varies over the depth of the network: the layer axis, beside the time axis."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+from thinned._checks import check_choice, check_number, check_rate
+
+
+@dataclass(frozen=True)
+class Profile(ABC):
+    """A pure function from a group's rate to the rate of each of its sites.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class LastOnly(Profile):
+        ...     def rates(self, rate, widths):
+        ...         return (0.0,) * (len(widths) - 1) + (rate,)
+        >>> LastOnly().rates(0.3, [64, 64, 10])
+        (0.0, 0.0, 0.3)
+    """
+
+    @abstractmethod
+    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return the rate of each site, in the order of depth.
+
+        Args:
+            rate: the group's rate, in [0, 1].
+            widths: number of units at each site, None where it is not known.
+        """
+
+
+@dataclass(frozen=True)
+class Uniform(Profile):
+    r"""Give every site the group's rate: :math:`p_l = p`.
+
+    Example:
+        >>> Uniform().rates(0.3, [64, 32])
+        (0.3, 0.3)
+    """
+
+    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return the rate of each site, in the order of depth."""
+        return (check_rate("rate", rate),) * len(widths)
+
+
+@dataclass(frozen=True)
+class LinearDepth(Profile):
+    r"""Drop more the deeper: the linear rule of stochastic depth.
+
+    .. math:: p_l = \frac{l}{L}\,p, \quad l = 1, \dots, L
+
+    The last site has the group's rate, the first one an :math:`L`-th of it.
+
+    Example:
+        >>> LinearDepth().rates(0.4, [None, None, None, None])
+        (0.1, 0.2, 0.30000000000000004, 0.4)
+
+    References:
+        Huang, Sun, Liu, Sedra, Weinberger, "Deep Networks with Stochastic Depth" (2016),
+        equation 4, https://arxiv.org/abs/1603.09382.
+    """
+
+    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return the rate of each site, in the order of depth."""
+        rate, depth = check_rate("rate", rate), len(widths)
+        return tuple(rate * level / depth for level in range(1, depth)) + (rate,) * (depth > 0)
+
+
+@dataclass(frozen=True)
+class ByWidth(Profile):
+    r"""Drop more where there are more units.
+
+    .. math:: p_l = p \left(\frac{n_l}{\max_k n_k}\right)^{power}
+
+    The widest site has the group's rate. Narrow layers lose much of what they carry when a unit
+    goes, and wide ones have units to spare.
+
+    Args:
+        power: how much width counts, in [0, 10]; 0 is :class:`Uniform`.
+
+    Raises:
+        ValueError: from ``rates``, where the width of a site is not known.
+
+    Example:
+        >>> ByWidth().rates(0.4, [128, 64, 32])
+        (0.4, 0.2, 0.1)
+    """
+
+    _: KW_ONLY
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the power."""
+        object.__setattr__(self, "power", check_number("power", self.power, 0.0, 10.0))
+
+    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return the rate of each site, in the order of depth."""
+        rate = check_rate("rate", rate)
+        known = [width for width in widths if width is not None]
+        if len(known) < len(widths):
+            missing = [index for index, width in enumerate(widths) if width is None]
+            msg = (
+                f"Expected `widths` to be known at every site, got None at {missing}. "
+                "Leave these sites out with `exclude`, or use LinearDepth."
+            )
+            raise ValueError(msg)
+        return tuple(rate * (width / max(known)) ** self.power for width in known)
+
+
+PROFILES: dict[str, type[Profile]] = {
+    "uniform": Uniform,
+    "linear_depth": LinearDepth,
+    "by_width": ByWidth,
+}
+
+
+def as_profile(value: Any) -> Profile:
+    """Make a profile of None (:class:`Uniform`), a name of :data:`PROFILES`, or a profile.
+
+    Raises:
+        TypeError: if ``value`` is none of these.
+        ValueError: if a name is unknown.
+
+    Example:
+        >>> as_profile("linear_depth")
+        LinearDepth()
+    """
+    if value is None:
+        return Uniform()
+    if isinstance(value, Profile):
+        return value
+    if isinstance(value, str):
+        return PROFILES[check_choice("profile", value, PROFILES)]()
+    msg = (
+        f"Expected `profile` to be None, one of {', '.join(map(repr, PROFILES))} or a profile, "
+        f"got {value!r}. Write LinearDepth()."
+    )
+    raise TypeError(msg)
