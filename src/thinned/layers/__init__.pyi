@@ -1,0 +1,11 @@
+from ._alpha import AlphaDropout as AlphaDropout
+from ._alpha import FeatureAlphaDropout as FeatureAlphaDropout
+from ._drop_path import DropPath as DropPath
+from ._dropconnect import DropConnectLinear as DropConnectLinear
+from ._dropout import Dropout as Dropout
+from ._rate import RateLayer as RateLayer
+from ._registry import VARIANTS as VARIANTS
+from ._registry import Variant as Variant
+from ._registry import variant as variant
+from ._spatial import SpatialDropout as SpatialDropout
+from ._stochastic_depth import StochasticDepth as StochasticDepth
