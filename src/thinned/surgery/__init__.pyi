@@ -1,0 +1,11 @@
+from ._find import find_sites as find_sites
+from ._known import register_site as register_site
+from ._patterns import as_patterns as as_patterns
+from ._patterns import group_name as group_name
+from ._patterns import matches as matches
+from ._patterns import normalize as normalize
+from ._patterns import split_name as split_name
+from ._set import chosen as chosen
+from ._set import set_rate as set_rate
+from ._site import Site as Site
+from ._site_list import SiteList as SiteList

@@ -1,0 +1,85 @@
+"""Set the rate of many sites at once."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from thinned._checks import check_rate
+from thinned.surgery._find import find_sites
+from thinned.surgery._patterns import EVERYTHING, as_patterns
+from thinned.surgery._site import Site
+from thinned.surgery._site_list import SiteList, no_sites
+
+
+def set_rate(
+    model_or_sites: nn.Module | Iterable[Site],
+    rate: float,
+    include: str | Iterable[str] = EVERYTHING,
+    exclude: str | Iterable[str] = (),
+    *,
+    kinds: str | Iterable[str] | None = None,
+) -> int:
+    """Set the rate of all chosen sites.
+
+    Without ``kinds`` and with ``include="*"`` only the kind ``dropout`` is touched; stochastic
+    depth, DropBlock, layer drop and token drop must be named.
+
+    Args:
+        model_or_sites: a model, or sites that were found in one.
+        rate: probability of dropping, in [0, 1].
+        include: globs on dotted paths, such as ``"backbone.*"``.
+        exclude: globs of what to leave out.
+        kinds: a kind, several, or ``"all"``.
+
+    Returns:
+        How many sites were set, at least one. Those that cannot follow are not counted.
+
+    Raises:
+        ValueError: if ``rate`` is no rate.
+        NoEffectError: if there is no such site; the message says what the model holds.
+
+    Example:
+        >>> import torch, thinned
+        >>> net = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Dropout(0.2))
+        >>> thinned.set_rate(net, 0.3), net[1].p
+        (1, 0.3)
+        >>> thinned.set_rate(net, 0.3, "head.*")
+        Traceback (most recent call last):
+        ...
+        thinned._errors.NoEffectError: Expected a site to match include='head.*'; none does. The
+        model holds: 1 (dropout, Dropout, 0.3).
+    """
+    rate = check_rate("rate", rate)
+    sites = chosen(model_or_sites, include, exclude, kinds)
+    for site in sites:
+        site.set(rate)
+    return sum(site.live is not False for site in sites)
+
+
+def chosen(
+    model_or_sites: nn.Module | Iterable[Site],
+    include: str | Iterable[str] = EVERYTHING,
+    exclude: str | Iterable[str] = (),
+    kinds: str | Iterable[str] | None = None,
+) -> SiteList:
+    """Return the sites that a setter touches, and never none.
+
+    Raises:
+        NoEffectError: if no site is chosen, or only such as are known to be dead.
+    """
+    if isinstance(model_or_sites, nn.Module):
+        held = find_sites(model_or_sites)
+    elif isinstance(model_or_sites, SiteList):
+        held = model_or_sites
+    else:
+        held = SiteList(model_or_sites, named=True)
+    patterns = as_patterns(include)
+    named = held.select(patterns, exclude, kinds)
+    sites = named.settable()
+    if not sites:
+        reason = "Kinds other than dropout need `kinds=` or a pattern." if named else ""
+        raise no_sites(held, patterns, as_patterns(exclude, "exclude"), reason)
+    if all(site.live is False for site in sites):
+        reason = f"All that match are dead: {sites[0].path} ({sites[0].note})."
+        raise no_sites(held, patterns, as_patterns(exclude, "exclude"), reason)
+    return sites
