@@ -1,4 +1,6 @@
+from ._edit import Edit as Edit
 from ._find import find_sites as find_sites
+from ._insert import insert as insert
 from ._known import register_site as register_site
 from ._patterns import as_patterns as as_patterns
 from ._patterns import group_name as group_name
@@ -9,3 +11,4 @@ from ._set import chosen as chosen
 from ._set import set_rate as set_rate
 from ._site import Site as Site
 from ._site_list import SiteList as SiteList
+from ._swap import swap as swap

@@ -1,0 +1,71 @@
+"""Hand the live state of one module to another that stands, or stood, in its place."""
+
+import torch
+from torch import nn
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+
+
+def share_hooks(old: nn.Module, new: nn.Module) -> None:
+    """Let ``new`` carry the hooks of ``old``, and ``old`` those that ``new`` came with.
+
+    Both hold the very same dictionaries from here on, so that a handle which somebody kept still
+    removes its hook, and a hook added to one is there for the other.
+    """
+    for name in _HOOKS:
+        shared, own = old.__dict__[name], new.__dict__[name]
+        if shared is not own:
+            shared.update(own)
+            new.__dict__[name] = shared
+    new._is_full_backward_hook = old._is_full_backward_hook
+
+
+def hand_over(source: nn.Module, target: nn.Module) -> None:
+    """Give ``target`` the parameters, buffers, children and modes that ``source`` now has.
+
+    Only names that both have count. With ``setattr`` and not by the dictionaries, since recurrent
+    layers of torch keep a second list of their weights.
+    """
+    for name, parameter in source._parameters.items():
+        if name in target._parameters and target._parameters[name] is not parameter:
+            setattr(target, name, parameter)
+    for name, buffer in source._buffers.items():
+        if name in target._buffers and target._buffers[name] is not buffer:
+            setattr(target, name, buffer)
+    for name, child in source._modules.items():
+        held = target._modules.get(name)
+        if child is None or held is None or held is child:
+            continue
+        hand_over(child, held)
+    target.training = source.training
+    target._is_full_backward_hook = source._is_full_backward_hook
+    for child in target.children():
+        if child not in set(source.modules()):
+            child.train(source.training)
+
+
+def same_state(old: nn.Module, new: nn.Module) -> str | None:
+    """Say how the checkpoint would change with ``new`` in the place of ``old``, or ``None``."""
+    before, after = old.state_dict(keep_vars=True), new.state_dict(keep_vars=True)
+    if list(before) != list(after):
+        lost = [key for key in before if key not in after]
+        added = [key for key in after if key not in before]
+        return f"keys lost: {lost or 'none'}, keys added: {added or 'none'}"
+    for key, value in before.items():
+        if isinstance(value, nn.Parameter) and after[key] is not value:
+            return f"{key!r} is another Parameter, which no optimizer would train"
+        if isinstance(value, torch.Tensor) and after[key].shape != value.shape:
+            return f"{key!r} has another shape"
+    return None

@@ -1,0 +1,115 @@
+"""What `insert` leaves on a module: a hook object that holds a layer, and so a rate.
+
+A hook moves no key: the layer is no child of the module that carries it. It follows the model in
+`deepcopy` and `pickle`, and activation checkpointing replays it with the module.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils.hooks import RemovableHandle
+
+from thinned.layers._rate import RateLayer
+
+
+class Inserted:
+    """A layer that a module carries as a hook.
+
+    Args:
+        layer: what is done to the tensor. Its own ``training`` flag stays True: the hook asks the
+            module that carries it.
+
+    Attributes:
+        training: ``None`` follows the module that carries the hook; ``True`` or ``False`` overrule
+            it (Monte Carlo dropout sets True, then what was there before).
+    """
+
+    training: bool | None = None
+
+    def __init__(self, layer: RateLayer) -> None:
+        self.layer = layer.train()
+
+    @property
+    def p(self) -> float:
+        """The rate, the probability that a unit is dropped, in [0, 1]."""
+        return self.layer.p
+
+    @p.setter
+    def p(self, value: float) -> None:
+        self.layer.p = value
+
+    @property
+    def kind(self) -> str:
+        """What is dropped, in the words of the vocabulary."""
+        return self.layer.kind
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.layer!r})"
+
+    def attach(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
+        """Register with ``host``, and return what removes it again."""
+        raise NotImplementedError
+
+    def is_on(self, host: nn.Module) -> bool:
+        """Say whether this forward of ``host`` drops."""
+        return host.training if self.training is None else self.training
+
+
+class AfterOutput(Inserted):
+    """Drops in what a module returns."""
+
+    def attach(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
+        """Register as a forward hook of ``host``."""
+        return (host.register_forward_hook(self),)
+
+    def __call__(self, host: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """Return the output with something dropped, or ``None``: as it was."""
+        return on_tensor(output, self.layer) if self.is_on(host) else None
+
+
+class BeforeInput(Inserted):
+    """Drops in what a module is given: the place after an activation that is no module."""
+
+    def attach(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
+        """Register as a forward pre-hook of ``host``."""
+        return (host.register_forward_pre_hook(self),)
+
+    def __call__(self, host: nn.Module, args: tuple[Any, ...]) -> Any:
+        """Return the arguments with something dropped in the first, or ``None``: as they were."""
+        if not self.is_on(host) or not args:
+            return None
+        return (on_tensor(args[0], self.layer), *args[1:])
+
+
+def on_tensor(value: Any, layer: Callable[[Tensor], Tensor]) -> Any:
+    """Apply ``layer`` to the tensor in ``value``: itself, or the first entry of a tuple or list."""
+    if isinstance(value, Tensor):
+        return layer(value) if value.is_floating_point() else value
+    if isinstance(value, PackedSequence):
+        data = on_tensor(value.data, layer)
+        return value._replace(data=data)
+    if isinstance(value, tuple) and value:
+        return rebuild(value, 0, on_tensor(value[0], layer))
+    if isinstance(value, list) and value:
+        return [on_tensor(value[0], layer), *value[1:]]
+    return value
+
+
+def rebuild(value: tuple[Any, ...], index: int, entry: Any) -> Any:
+    """Return a tuple (a named one too) with one entry exchanged."""
+    entries = [*value[:index], entry, *value[index + 1 :]]
+    make = getattr(type(value), "_make", None)
+    return make(entries) if make is not None else tuple(entries)
+
+
+def inserted_hooks(module: nn.Module) -> list[Inserted]:
+    """Return the hooks of ours that a module carries, each once."""
+    found = [
+        hook
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+        for hook in cast("dict[int, Any]", hooks).values()
+        if isinstance(hook, Inserted)
+    ]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,154 @@
+"""What the structure of a model shows without running it."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from thinned.surgery._places import Place, places
+
+WEIGHTED: tuple[type[nn.Module], ...] = (
+    nn.Linear,
+    nn.Bilinear,
+    nn.modules.conv._ConvNd,
+)
+NORMS: tuple[type[nn.Module], ...] = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.LocalResponseNorm,
+    nn.CrossMapLRN2d,
+)
+ACTIVATIONS: tuple[type[nn.Module], ...] = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.PReLU,
+    nn.RReLU,
+    nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Tanh,
+)
+DROPOUTS: tuple[type[nn.Module], ...] = (nn.modules.dropout._DropoutNd,)
+
+
+def output_layer(model: nn.Module) -> Place | None:
+    """Return the last layer with weights, in the order of registration.
+
+    It is what the structure shows: a model that registers its layers in another order than it
+    calls them needs ``exclude=`` or an example input.
+    """
+    found = [place for place in places(model) if isinstance(place.module, WEIGHTED)]
+    return found[-1] if found else None
+
+
+def is_plain_sequential(module: nn.Module) -> bool:
+    """Say whether a module calls its children one after the other, and does nothing else."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def chain(module: nn.Sequential, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that a plain ``Sequential`` calls, nested ones flattened."""
+    for name, child in module._modules.items():
+        below = f"{path}.{name}".lstrip(".")
+        if child is None:
+            continue
+        if isinstance(child, nn.Sequential) and is_plain_sequential(child):
+            yield from chain(child, below)
+        else:
+            yield below, child
+
+
+def chains(model: nn.Module) -> Iterator[list[tuple[str, nn.Module]]]:
+    """Yield each outermost chain of a model: modules that are surely called in this order."""
+    inside: set[nn.Module] = set()
+    for path, module in model.named_modules():
+        if module in inside or not isinstance(module, nn.Sequential):
+            continue
+        if is_plain_sequential(module):
+            inside.update(m for m in module.modules() if is_plain_sequential(m))
+            yield list(chain(module, path))
+
+
+def neighbours(place: Place) -> list[nn.Module]:
+    """Return the layers around a module that may show where the channels are.
+
+    In a plain ``Sequential`` the nearest before and after count. Elsewhere the order of calls is not
+    known, and so all layers beside the module: they show something where they agree.
+    """
+    _, parent, name = place.slots[0]
+    beside = [(key, child) for key, child in parent._modules.items() if child is not None]
+    if not is_plain_sequential(parent):
+        return [m for key, child in beside if key != name for m in child.modules()]
+    at = [key for key, _ in beside].index(name)
+    before = [m for _, child in beside[:at] for m in child.modules()]
+    after = [m for _, child in beside[at + 1 :] for m in child.modules()]
+    return [*_nearest(reversed(before)), *_nearest(iter(after))]
+
+
+def _nearest(modules: Iterator[nn.Module]) -> list[nn.Module]:
+    from thinned.layers._axes import channel_dim
+
+    for module in modules:
+        if channel_dim([module]) is not None or isinstance(module, nn.Flatten):
+            return [module]
+    return []
+
+
+def activation_before(model: nn.Module, place: Place) -> nn.Module | None:
+    """Return the last activation registered before a module."""
+    last = None
+    for module in model.modules():
+        if module is place.module:
+            return last
+        if isinstance(module, (*ACTIVATIONS, nn.Sigmoid, nn.Softmax)):
+            last = module
+    return None
+
+
+def reads(model: nn.Module, place: Place, attribute: str) -> str | None:
+    """Return which class above a module reads ``module.attribute`` in its code, or ``None``.
+
+    Attention does so: it hands its dropout's rate to a fused kernel and never calls the module.
+    """
+    for path, _, name in place.slots:
+        for owner in _owners(model, path):
+            if any(_reads_pair(code, name, attribute) for code in _codes(type(owner))):
+                return type(owner).__name__
+    return None
+
+
+def _owners(model: nn.Module, path: str) -> Iterator[nn.Module]:
+    yield model
+    for name in filter(None, path.split(".")):
+        model = model._modules[name]  # type: ignore[assignment]  # the path was just walked
+        yield model
+
+
+def _codes(cls: type) -> Iterator[object]:
+    for base in cls.__mro__:
+        if base.__module__ == "torch.nn.modules.module" or base is object:
+            continue
+        for value in vars(base).values():
+            code = getattr(value, "__code__", None)
+            if code is not None and value.__name__ != "__init__":
+                yield code
+
+
+def _reads_pair(code: object, name: str, attribute: str) -> bool:
+    import dis
+
+    names = [
+        step.argval
+        for step in dis.get_instructions(code)  # type: ignore[arg-type]  # a code object
+        if step.opname not in ("CACHE", "PRECALL")
+    ]
+    return any(a == name and b == attribute for a, b in zip(names, names[1:], strict=False))

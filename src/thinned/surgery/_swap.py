@@ -1,0 +1,183 @@
+"""Exchange layers for variants, at their own names."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+
+from thinned._checks import check_rate
+from thinned._errors import NoEffectError
+from thinned.surgery._changes import Change, Exchanged
+from thinned.surgery._edit import Edit
+from thinned.surgery._editable import editable
+from thinned.surgery._hand_over import same_state
+from thinned.surgery._patterns import EVERYTHING, as_patterns
+from thinned.surgery._places import Place, Scope, holdings, places
+from thinned.surgery._structure import output_layer
+from thinned.surgery._swap_rules import refusal
+from thinned.surgery._swap_values import Key, Policy, Value, as_value, key_matches
+
+
+def swap(
+    model: nn.Module,
+    mapping: Mapping[str | type[nn.Module], Any] | Policy,
+    include: str | Iterable[str] = EVERYTHING,
+    exclude: str | Iterable[str] = (),
+    *,
+    rate: float | None = None,
+    force: bool = False,
+) -> Edit:
+    """Exchange modules for another variant, at their own names.
+
+    The new layer has the very parameters, buffers, hooks, mode, device and dtype of the old one, so
+    that checkpoint and optimizer notice nothing. A module that stands in several places is exchanged
+    in all of them. The output layer is left alone where the variant has weights, unless a pattern
+    names it: one that does not match all other candidates too.
+
+    Args:
+        model: the model, not yet wrapped, nor compiled and run.
+        mapping: what for what; the first key that matches a module wins. A key is a class (and its
+            subclasses), or a class name (exact, or a glob). A value is a name of the registry
+            (``"spatial"``), a layer class, a ``functools.partial`` of one with its options, or a policy
+            ``module -> module | None``, where ``None`` leaves the module as it is. A policy alone
+            is asked about every module.
+        include: globs on dotted paths, such as ``"backbone.*"``.
+        exclude: globs of what to leave out.
+        rate: probability of dropping, in [0, 1]; ``None`` is each site's own.
+        force: swap even where it is refused as doing harm.
+
+    Returns:
+        The edit: print it, or ``undo()`` it.
+
+    Raises:
+        NoEffectError: if a key matches no module; the message lists what the model holds.
+        ValueError: if a rate is missing or none, or a variant would do harm where it was asked for.
+        TypeError: if a variant cannot stand in for a module, or the model is scripted.
+        RuntimeError: if the model is wrapped, or compiled and already run.
+
+    Example:
+        >>> import functools, torch, thinned
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Dropout(0.2))
+        >>> print(thinned.swap(net, {"Dropout": "spatial"}))
+        swap: 1 change
+          1: Dropout -> SpatialDropout(p=0.2, channel_dim=1)
+        >>> locked = functools.partial(thinned.layers.SpatialDropout, channel_dim=-1)
+        >>> print(thinned.swap(net, {"SpatialDropout": locked}, rate=0.1))
+        swap: 1 change
+          1: SpatialDropout -> SpatialDropout(p=0.1, channel_dim=-1)
+    """
+    model = editable(model)
+    scope = Scope(as_patterns(include), as_patterns(exclude, "exclude"))
+    rate = None if rate is None else check_rate("rate", rate)
+    rows = _rows(mapping)
+    matched = _match(model, rows, scope, rate)
+    shielded = _shielded_output(model, matched, scope)
+    changes: list[Change] = []
+    already: list[str] = []
+    left_out: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for place, value in matched:
+        if value.made(place.module, rate):
+            already.append(place.path)
+            continue
+        if place is shielded and next(place.module.parameters(), None) is not None:
+            left_out[place.path] = "the output layer; name it in `include` to swap it too"
+            continue
+        new = value.make(place, rate)
+        if new is None:
+            continue
+        if not force and (reason := refusal(model, place, new)):
+            refused[place.path] = reason
+            continue
+        changes.append(_exchange(place, new))
+    if refused:
+        raise _refusal_error(refused)
+    if not changes and not already:
+        raise _no_change(left_out, [value.label for _, value in matched])
+    return Edit(model, "swap", changes, already, left_out)
+
+
+def _rows(mapping: Any) -> list[tuple[Key, Value]]:
+    if isinstance(mapping, Mapping):
+        if not mapping:
+            msg = "Expected `mapping` to say what for what, got an empty one. Write {'Dropout': "
+            msg += "'spatial'}."
+            raise ValueError(msg)
+        for key in mapping:
+            if not isinstance(key, str) and not (
+                isinstance(key, type) and issubclass(key, nn.Module)
+            ):
+                msg = f"Expected the keys of `mapping` to be class names or module classes, got {key!r}."
+                raise TypeError(msg)
+        return [(key, as_value(value)) for key, value in mapping.items()]
+    if callable(mapping) and not isinstance(mapping, type | nn.Module):
+        return [(nn.Module, as_value(mapping))]
+    msg = f"Expected `mapping` to be a mapping such as {{'Dropout': 'spatial'}} or a policy, got {mapping!r}."
+    raise TypeError(msg)
+
+
+def _match(
+    model: nn.Module, rows: list[tuple[Key, Value]], scope: Scope, rate: float | None
+) -> list[tuple[Place, Value]]:
+    """Return each module in scope that a key means, or that is as its value would make it."""
+    matched: list[tuple[Place, Value]] = []
+    idle = {id(value): key for key, value in rows}
+    for place in places(model):
+        if not scope.holds(place.paths):
+            continue
+        for key, value in rows:
+            if key_matches(key, place.module) or value.made(place.module, rate):
+                matched.append((place, value))
+                idle.pop(id(value), None)
+                break
+    if idle:
+        names = [key if isinstance(key, str) else key.__name__ for key in idle.values()]
+        held = {type(place.module).__name__ for place in places(model)}
+        near = [n for name in names for n in difflib.get_close_matches(name, held, n=1)]
+        msg = f"Expected a module of {', '.join(map(repr, names))} in {scope}, found none. "
+        msg += f"The model holds: {holdings(model)}."
+        raise NoEffectError(msg + (f" Did you mean {near[0]!r}?" if near else ""))
+    return matched
+
+
+def _shielded_output(
+    model: nn.Module, matched: list[tuple[Place, Value]], scope: Scope
+) -> Place | None:
+    """Return the place of the output layer, unless a pattern names it."""
+    output = output_layer(model)
+    if output is None:
+        return None
+    paths = [place.paths for place, _ in matched]
+    if scope.names(output.paths, paths):
+        return None
+    return next((place for place, _ in matched if place.module is output.module), None)
+
+
+def _exchange(place: Place, new: nn.Module) -> Exchanged:
+    old = place.module
+    if problem := same_state(old, new):
+        msg = f"{type(new).__name__} in the place of {type(old).__name__} at {place.path!r} would "
+        msg += f"change the checkpoint: {problem}. Share the parameters of the module it replaces."
+        raise ValueError(msg)
+    new.training = old.training
+    for child in set(new.modules()) - set(old.modules()):
+        child.training = old.training
+    if not list(new.parameters()) and (device := place.device) is not None:
+        new.to(device=device)
+    return Exchanged(place.path, place.slots, old, new)
+
+
+def _refusal_error(refused: dict[str, str]) -> ValueError:
+    lines = "".join(f"\n  {path}: {reason}" for path, reason in refused.items())
+    msg = f"Expected modules that can be swapped, got {len(refused)} that must not be:{lines}\n"
+    return ValueError(msg + f"Leave them out with exclude={list(refused)}, or pass force=True.")
+
+
+def _no_change(left_out: dict[str, str], labels: list[str]) -> NoEffectError:
+    if left_out:
+        lines = "".join(f"\n  {path}: {reason}" for path, reason in left_out.items())
+        return NoEffectError(
+            f"Expected something to swap, but all that matches was left out:{lines}"
+        )
+    return NoEffectError(f"Expected something to swap, but {labels[0]!r} returned None every time.")

@@ -1,0 +1,83 @@
+"""What must not be swapped, and why."""
+
+from torch import nn
+
+from thinned.surgery._places import Place
+from thinned.surgery._structure import activation_before, neighbours, reads
+
+_CHANNELS_OF = {nn.Dropout1d: 3, nn.Dropout2d: 4, nn.Dropout3d: 5}
+_AXES = {
+    nn.Conv1d: 3,
+    nn.BatchNorm1d: 3,
+    nn.MaxPool1d: 3,
+    nn.AvgPool1d: 3,
+    nn.Conv2d: 4,
+    nn.BatchNorm2d: 4,
+    nn.MaxPool2d: 4,
+    nn.AvgPool2d: 4,
+    nn.Conv3d: 5,
+    nn.BatchNorm3d: 5,
+    nn.MaxPool3d: 5,
+    nn.AvgPool3d: 5,
+    nn.Linear: 2,
+    nn.LayerNorm: 2,
+}
+
+
+def refusal(model: nn.Module, place: Place, new: nn.Module) -> str | None:
+    """Return why ``new`` must not take the place of a module, or ``None``."""
+    return (
+        _read_for_its_rate(model, place, new)
+        or _alpha_without_selu(model, place, new)
+        or _wrong_axes(place, new)
+    )
+
+
+def _read_for_its_rate(model: nn.Module, place: Place, new: nn.Module) -> str | None:
+    for attribute in ("p", "drop_prob"):
+        if not hasattr(place.module, attribute) or _same_noise(place.module, new):
+            continue
+        reader = reads(model, place, attribute)
+        if reader is not None:
+            return (
+                f"{reader} reads its `.{attribute}` for a fused attention and never calls it, so "
+                f"{type(new).__name__} would have no effect there; leave it as it is"
+            )
+    return None
+
+
+def _same_noise(old: nn.Module, new: nn.Module) -> bool:
+    """Say whether both drop single elements: then the rate that is read means the same."""
+    return isinstance(old, nn.Dropout) and isinstance(new, nn.Dropout) and hasattr(new, "p")
+
+
+def _alpha_without_selu(model: nn.Module, place: Place, new: nn.Module) -> str | None:
+    if not isinstance(new, nn.AlphaDropout | nn.FeatureAlphaDropout):
+        return None
+    before = activation_before(model, place)
+    if isinstance(before, nn.SELU) or (before is None and _calls_selu(model)):
+        return None
+    found = "no SELU is" if before is None else f"{type(before).__name__} is"
+    return f"{type(new).__name__} keeps mean and variance after SELU only, and {found} before it"
+
+
+def _calls_selu(model: nn.Module) -> bool:
+    return any("selu" in type(m).forward.__code__.co_names for m in model.modules() if _coded(m))
+
+
+def _coded(module: nn.Module) -> bool:
+    return hasattr(type(module).forward, "__code__")
+
+
+def _wrong_axes(place: Place, new: nn.Module) -> str | None:
+    wanted = _CHANNELS_OF.get(type(new))
+    if wanted is None:
+        return None
+    beside = {type(m).__name__: _AXES[type(m)] for m in neighbours(place) if type(m) in _AXES}
+    wrong = [name for name, axes in beside.items() if axes != wanted]
+    if not wrong:
+        return None
+    return (
+        f"nn.{type(new).__name__} expects {wanted} axes, and beside it stands {wrong[0]}; on fewer "
+        "axes torch silently drops along another one: take 'spatial' with its channel_dim"
+    )

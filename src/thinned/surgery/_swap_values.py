@@ -1,0 +1,148 @@
+"""What a swap's key matches, and what its value makes."""
+
+import fnmatch
+import functools
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from thinned.layers._rate import RateLayer
+from thinned.layers._registry import VARIANTS, Variant, variant
+from thinned.surgery._known import rules_of
+from thinned.surgery._places import Place
+from thinned.surgery._structure import neighbours
+
+Key = str | type[nn.Module]
+Policy = Callable[[nn.Module], nn.Module | None]
+
+
+def key_matches(key: Key, module: nn.Module) -> bool:
+    """Say whether a key means this module: a class its subclasses too, a name exactly, or a glob.
+
+    Example:
+        >>> key_matches("Dropout", nn.Dropout()), key_matches("Dropout", nn.Dropout2d())
+        (True, False)
+        >>> key_matches("Dropout*", nn.Dropout2d()), key_matches(nn.Linear, nn.Linear(1, 1))
+        (True, True)
+    """
+    if isinstance(key, str):
+        return fnmatch.fnmatchcase(type(module).__name__, key)
+    return isinstance(module, key)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A value that names a class of layers, with its options."""
+
+    layer: type[nn.Module]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return self.layer.__name__
+
+    def made(self, module: nn.Module, rate: float | None) -> bool:
+        """Say whether a module is already what this value would make."""
+        return (
+            type(module) is self.layer
+            and (rate is None or own_rate(module) == rate)
+            and all(getattr(module, name, None) == value for name, value in self.options.items())
+        )
+
+    def make(self, place: Place, rate: float | None) -> nn.Module:
+        """Return a layer that can take the module's place."""
+        module, options = place.module, dict(self.options)
+        if rate is None:
+            rate = options.pop("p", own_rate(module))
+        options.pop("p", None)
+        if rate is None:
+            msg = (
+                f"Expected `rate` for {place.path!r}: a {type(module).__name__} holds no rate that "
+            )
+            msg += f"{self.label} could take over. Write swap(..., rate=0.1)."
+            raise ValueError(msg)
+        if not issubclass(self.layer, RateLayer):
+            return self.layer(rate, **options)
+        if _variant_of(self.layer).takes_neighbours:
+            options.setdefault("neighbours", neighbours(place))
+        return self.layer.from_module(module, rate, **options)
+
+
+_MADE_BY: "weakref.WeakKeyDictionary[nn.Module, Policy]" = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A value that is a policy: a function that returns the new module, or ``None``."""
+
+    policy: Policy
+    layer = None
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return getattr(self.policy, "__name__", type(self.policy).__name__)
+
+    def made(self, module: nn.Module, rate: float | None) -> bool:
+        """Say whether this policy has made the module, in an earlier swap."""
+        return _MADE_BY.get(module) is self.policy
+
+    def make(self, place: Place, rate: float | None) -> nn.Module | None:
+        """Ask the policy."""
+        new = self.policy(place.module)
+        if new is place.module:
+            return None
+        if new is not None and not isinstance(new, nn.Module):
+            msg = f"Expected the policy {self.label!r} to return a module or None for "
+            msg += f"{place.path!r}, got {new!r}."
+            raise TypeError(msg)
+        if new is not None:
+            _MADE_BY[new] = self.policy
+        return new
+
+
+Value = Layers | Chosen
+
+
+def as_value(value: Any) -> Value:
+    """Make a value of a registry name, a layer class, a ``functools.partial`` of one, or a policy."""
+    if isinstance(value, str):
+        return Layers(variant(value).layer)
+    if isinstance(value, functools.partial) and _is_layer(value.func):
+        if value.args:
+            msg = f"Expected the options of {value.func.__name__} by name, got {value.args!r}. "
+            msg += "Write functools.partial(Layer, option=...); the rate is swap's `rate`."
+            raise TypeError(msg)
+        return Layers(value.func, value.keywords)
+    if _is_layer(value):
+        return Layers(value)
+    if callable(value) and not isinstance(value, nn.Module):
+        return Chosen(value)
+    msg = (
+        f"Expected a variant's name ({', '.join(VARIANTS)}), a layer class, a functools.partial of "
+    )
+    msg += f"one or a function module -> module | None, got {value!r}."
+    raise TypeError(msg)
+
+
+def own_rate(module: nn.Module) -> float | None:
+    """Return the rate that a module holds, or ``None``."""
+    if isinstance(module, RateLayer):
+        return module.p
+    for rule in rules_of(type(module)):
+        rate = getattr(module, rule.attribute, None)
+        if isinstance(rate, int | float) and not isinstance(rate, bool):
+            return float(rate)
+    return None
+
+
+def _is_layer(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, nn.Module)
+
+
+def _variant_of(layer: type[RateLayer]) -> Variant:
+    return Variant("", layer, (), "", "")
