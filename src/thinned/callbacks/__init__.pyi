@@ -1,0 +1,2 @@
+from ._monitor import OverfittingMonitor as OverfittingMonitor
+from ._run_record import RunRecord as RunRecord

@@ -1,0 +1,9 @@
+from ._gap import gap as gap
+from ._gap import inflation as inflation
+from ._gap import inflation_share as inflation_share
+from ._gap import ratio as ratio
+from ._prechelt import as_errors as as_errors
+from ._prechelt import generalization_loss as generalization_loss
+from ._prechelt import progress as progress
+from ._prechelt import progress_quotient as progress_quotient
+from ._prechelt import up_strips as up_strips

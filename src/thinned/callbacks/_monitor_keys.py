@@ -1,0 +1,111 @@
+"""Which logged metric is watched, and which probe figure belongs to which validation figure."""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+from ._probe_lightning import namespace
+
+_OURS = ("overfit/gap/", "overfit/ratio/", "overfit/probe/", "overfit/inflation/")
+SUFFIX = "/dataloader_idx_"
+
+
+def watched(
+    trainer: Any, monitor: str | None, mode: str, logged: Iterable[str]
+) -> tuple[str, str] | None:
+    """Say which key is watched, and whether it is to be minimized or maximized.
+
+    Args:
+        trainer: its EarlyStopping and ModelCheckpoint are asked where ``monitor`` is None.
+        monitor: what the user named, if anything.
+        mode: what the user said, for a named metric.
+        logged: keys of the first validation.
+
+    Returns:
+        Key and mode; None where nothing is named and nothing is logged.
+
+    Raises:
+        ValueError: if what is named is not logged, or nothing is named and nothing can be chosen.
+    """
+    keys = list(logged)
+    if monitor is not None:
+        return _present(monitor, keys), mode
+    for named, its_mode in _monitored(trainer):
+        if named in keys:
+            return named, its_mode
+    if not keys:
+        return None
+    losses = [k for k in keys if "loss" in k.rpartition(SUFFIX)[0 if SUFFIX in k else 2].lower()]
+    first = [k for k in losses if SUFFIX not in k or k.endswith(f"{SUFFIX}0")]
+    if len(first) == 1:
+        return first[0], "min"
+    found = "none of them" if not first else f"{len(first)} of them"
+    msg = (
+        "Cannot choose what to watch: of the keys that validation logs, "
+        f"{found} contain 'loss'. Name one: OverfittingMonitor(monitor=...). "
+        f"Logged: {_listed(keys)}."
+    )
+    raise ValueError(msg)
+
+
+def pairs(validation: Iterable[str], probe: Iterable[str]) -> list[tuple[str, str]]:
+    """Pair each validation key with the probe's: the same, or the same without a loader's suffix.
+
+    Example:
+        >>> pairs(["loss/dataloader_idx_0", "loss/dataloader_idx_1", "other"], ["loss"])
+        [('loss/dataloader_idx_0', 'loss'), ('loss/dataloader_idx_1', 'loss')]
+    """
+    known = set(probe)
+    both = ((key, key if key in known else key.partition(SUFFIX)[0]) for key in validation)
+    return [(key, own) for key, own in both if own in known]
+
+
+def _present(monitor: str, keys: list[str]) -> str:
+    if monitor in keys:
+        return monitor
+    base = monitor.removesuffix("_epoch")
+    if base in keys:  # logged with on_step and on_epoch
+        return base
+    if not keys:
+        msg = (
+            f"Expected `monitor` {monitor!r} to be logged by validation, which logs nothing. "
+            f"Log it: self.log({monitor!r}, ...) in validation_step."
+        )
+        raise ValueError(msg)
+    near = difflib.get_close_matches(monitor, keys, n=1)
+    did = f" Did you mean {near[0]!r}?" if near else ""
+    msg = (
+        f"Expected `monitor` to be a key that validation logs, got {monitor!r}.{did} "
+        f"Logged: {_listed(keys)}."
+    )
+    raise ValueError(msg)
+
+
+def _monitored(trainer: Any) -> list[tuple[str, str]]:
+    """What EarlyStopping and ModelCheckpoint of the trainer's own namespace monitor."""
+    callbacks = importlib.import_module(f"{namespace(trainer)}.callbacks")
+    found = []
+    for kind in (callbacks.EarlyStopping, callbacks.ModelCheckpoint):
+        for callback in trainer.callbacks:
+            if isinstance(callback, kind) and getattr(callback, "monitor", None):
+                name = callback.monitor
+                for prefix in _OURS:
+                    name = name.removeprefix(prefix)
+                found.append((name, callback.mode))
+    return found
+
+
+def in_front(trainer: Any, callback: Any) -> list[Any]:
+    """The trainer's callbacks, with ours before those that read metrics when validation ends."""
+    kinds = importlib.import_module(f"{namespace(trainer)}.callbacks")
+    readers = (kinds.EarlyStopping, kinds.Checkpoint)
+    others = [c for c in trainer.callbacks if c is not callback]
+    place = next((i for i, c in enumerate(others) if isinstance(c, readers)), len(others))
+    was = trainer.callbacks.index(callback)
+    place = min(place, was)
+    return [*others[:place], callback, *others[place:]]
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(repr(k) for k in keys)

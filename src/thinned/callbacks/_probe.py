@@ -1,0 +1,283 @@
+"""The probe: a fixed subset of the training set, evaluated as the validation set is."""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from thinned._checks import check_number
+from thinned._errors import ThinnedWarning
+from thinned._log import logger
+
+from . import _probe_data as data
+from ._probe_lightning import (
+    Logged,
+    averaging,
+    check_lightning,
+    evaluate,
+    train_limit,
+    train_loaders,
+    val_batch_size,
+)
+from ._probe_state import Snapshot, frozen_optimizers, isolated
+
+_PART = 3  # dropout's noise is measured on one batch in three
+_RECORDED = 1024  # samples kept of a loader without length or index, where a fraction is asked
+
+
+@dataclass
+class Reading:
+    """What one evaluation of the probe found, on all processes together."""
+
+    probe: dict[str, float] = field(default_factory=dict)
+    part: dict[str, float] = field(default_factory=dict)
+    noisy: dict[str, float] = field(default_factory=dict)
+
+
+class Probe:
+    """A fixed subset of the training set, evaluated by the user's own `validation_step`.
+
+    Args:
+        wanted: a fraction of the training set (float), a number of samples (int), or a loader.
+        seed: of the choice of samples, and of everything random inside the evaluation.
+        keep: callbacks whose validation hooks run for the probe too.
+    """
+
+    def __init__(self, wanted: Any, seed: int = 0, keep: Iterable[Any] = ()) -> None:
+        self.wanted = _checked(wanted)
+        self.seed = seed
+        self.keep = tuple(keep)
+        self.seconds = 0.0
+        self._source: Any = None
+        self._indices: list[Any] = []
+        self._recorder: data.Recorder | None = None
+        self._snapshot: Snapshot | None = None
+        self._weights: list[float] = []
+        self._warned = False
+
+    def start(self, trainer: Any, module: nn.Module) -> None:
+        """Choose the samples, and rehearse with one batch so that a wrong format shows now.
+
+        Raises:
+            RuntimeError: if `validation_step` cannot read a training batch.
+            ValueError: if there are several training loaders and none or several fit.
+        """
+        check_lightning(trainer)
+        if isinstance(self.wanted, DataLoader):
+            self._source = self.wanted
+            self._rehearse(trainer, module)
+            return
+        loaders = train_loaders(trainer)
+        fitting, errors = [], []
+        for loader in loaders:
+            self._choose(trainer, loader)
+            try:
+                self._rehearse(trainer, module)
+                fitting.append(loader)
+            except RuntimeError as error:
+                errors.append(error)
+        if len(fitting) > 1 or (not fitting and len(loaders) > 1):
+            msg = (
+                f"Expected one training loader, got {len(loaders)}, of which validation_step can "
+                f"read {len(fitting)}. {data.CLEAN_LOADER}"
+            )
+            raise ValueError(msg)
+        if errors and not fitting:
+            raise errors[0]
+        if fitting and self._source is not fitting[0]:
+            self._choose(trainer, fitting[0])
+        self._look_for_augmentation()
+
+    def observe(self, batch: Any) -> None:
+        """See a training batch: kept, where the loader cannot be indexed."""
+        if self._recorder is not None:
+            self._recorder.record(batch, _rows(batch))
+
+    def before_validation(self, module: nn.Module) -> None:
+        """Take the state from which the probe will start: that from which validation starts."""
+        self._snapshot = Snapshot(module)
+
+    def during_validation(self, module: nn.Module) -> None:
+        """Remember the weights that validation uses."""
+        self._weights = _fingerprint(module)
+
+    def measure(
+        self,
+        trainer: Any,
+        module: nn.Module,
+        *,
+        noise: Callable[[], None] | None = None,
+        around: contextlib.AbstractContextManager[Any] | None = None,
+    ) -> Reading:
+        """Evaluate the probe, once with dropout off and, for a part of it, once with dropout on.
+
+        Args:
+            trainer: the trainer, at the end of a validation.
+            module: its LightningModule.
+            noise: turns dropout on; None where there is none to turn on.
+            around: a context manager for the first evaluation.
+        """
+        snapshot, self._snapshot = self._snapshot, None
+        loader, batches = self._loader(trainer)
+        if snapshot is None or not batches:
+            return Reading()
+        self._check_weights(trainer, module)
+        start = time.monotonic()
+        part = max(1, int(batches) // _PART) if noise is not None and batches < float("inf") else 0
+        noisy: dict[str, Logged] = {}
+        with self._quiet(trainer), snapshot.lent():
+            again = Snapshot(module) if part else None
+            with around or contextlib.nullcontext():
+                early, full = evaluate(trainer, loader, batches, keep=self.keep, part=part)
+            if again is not None:
+                with again.lent(), isolated(self.seed + trainer.global_rank):
+                    _, noisy = evaluate(trainer, loader, part, keep=self.keep, prepare=noise)
+        self.seconds += time.monotonic() - start
+        whole = part == batches
+        return Reading(
+            merged(full, trainer.world_size),
+            merged(full if whole else early, trainer.world_size),
+            merged(noisy, trainer.world_size),
+        )
+
+    def _choose(self, trainer: Any, loader: Any) -> None:
+        self._source, world = loader, trainer.world_size
+        self._indices, self._recorder = [], None
+        if data.is_indexable(loader):
+            known, same = data.pool(loader, train_limit(trainer), self.seed)
+            if not same and world > 1:
+                every: list[Any] = [None] * world
+                torch.distributed.all_gather_object(every, known)
+                known = list(dict.fromkeys(i for part in every for i in part))
+            self._indices = data.choose(known, self.wanted, self.seed, trainer.global_rank, world)
+            logger.debug("the probe has %d of %d samples", len(self._indices) * world, len(known))
+            return
+        wanted = self.wanted
+        if not isinstance(wanted, int):
+            batches, size = train_limit(trainer), getattr(loader, "batch_size", None) or 1
+            wanted = _RECORDED if batches == float("inf") else round(wanted * batches * size)
+        self._recorder = data.Recorder(max(1, -(-wanted // world)))
+
+    def _loader(self, trainer: Any) -> tuple[Any, float]:
+        """The loader of this process, built anew, and its number of batches."""
+        if self._recorder is not None:
+            kept: Any = self._recorder.freeze()
+            loader = DataLoader(kept, batch_size=None, collate_fn=_as_is)
+            batches: float = len(kept)
+        elif self._source is self.wanted:
+            loader = self.wanted
+            batches = len(loader) if hasattr(loader.dataset, "__len__") else float("inf")
+        else:
+            size = val_batch_size(trainer) or data.batch_size(self._source)
+            loader = data.loader_over(self._source, self._indices, size, self.seed)
+            batches = len(loader)
+        if trainer.fast_dev_run:
+            batches = min(batches, int(trainer.fast_dev_run))
+        return loader, batches
+
+    def _rehearse(self, trainer: Any, module: nn.Module) -> None:
+        if self._recorder is not None:
+            return  # no batch yet
+        snapshot = Snapshot(module)
+        loader, batches = self._loader(trainer)
+        try:
+            with self._quiet(trainer), snapshot.lent():
+                evaluate(trainer, loader, min(1, batches), keep=self.keep)
+        except Exception as error:
+            msg = (
+                "validation_step cannot read a batch of the training loader: "
+                f"{type(error).__name__}: {error}. {data.CLEAN_LOADER}"
+            )
+            raise RuntimeError(msg) from error
+
+    @contextlib.contextmanager
+    def _quiet(self, trainer: Any) -> Iterator[None]:
+        """Leave generators, optimizers and schedulers as they are now."""
+        loaders = [self._source, self.wanted, *train_loaders(trainer)]
+        clocks = [c.scheduler for c in trainer.lr_scheduler_configs]
+        with (
+            isolated(self.seed + trainer.global_rank, *loaders),
+            frozen_optimizers(trainer.optimizers, clocks),
+        ):
+            yield
+
+    def _look_for_augmentation(self) -> None:
+        if self._recorder is None and data.augments(self._source, self._indices, self.seed):
+            warnings.warn(
+                "The training set gives the same sample differently each time (augmentation). The "
+                "probe is then harder than the validation set, and the gap is understated. "
+                f"{data.CLEAN_LOADER}",
+                ThinnedWarning,
+                stacklevel=2,
+            )
+
+    def _check_weights(self, trainer: Any, module: nn.Module) -> None:
+        if self._warned or averaging(trainer, self.keep) or not self._weights:
+            return
+        if self._weights != _fingerprint(module):
+            self._warned = True
+            warnings.warn(
+                "A callback lends the model other weights for validation (an average?), and took "
+                "them back before the probe: the gap compares two models. Pass that callback: "
+                "OverfittingMonitor(keep=[callback]).",
+                ThinnedWarning,
+                stacklevel=2,
+            )
+
+
+def merged(logged: dict[str, Logged], world: int) -> dict[str, float]:
+    """Bring what each process logged together, exactly: means by their weights."""
+    if world == 1:
+        return {k: v.value for k, v in logged.items()}
+    every: list[Any] = [None] * world
+    torch.distributed.all_gather_object(every, logged)
+    keys = dict.fromkeys(key for one in every for key in one)
+    return {key: _merge([one[key] for one in every if key in one]) for key in keys}
+
+
+def _merge(parts: list[Logged]) -> float:
+    kind, totals = parts[0].kind, [p.total for p in parts]
+    if kind == "mean":
+        return sum(totals) / (sum(p.weight for p in parts) or float("nan"))
+    if kind == "metric":
+        return totals[0]
+    return {"sum": sum, "min": min, "max": max}[kind](totals)
+
+
+def _checked(wanted: Any) -> Any:
+    if isinstance(wanted, DataLoader):
+        return wanted
+    if isinstance(wanted, int) and not isinstance(wanted, bool):
+        return int(check_number("probe", wanted, 1, what="a number of samples"))
+    hint = "0.1 probes a tenth of the training set, 500 that many samples; or pass a DataLoader."
+    fraction = check_number("probe", wanted, 0.0, 1.0, what="a fraction", hint=hint)
+    if fraction == 0.0:
+        msg = f"Expected `probe` to be above 0, got {wanted!r}. {hint}"
+        raise ValueError(msg)
+    return fraction
+
+
+def _fingerprint(module: nn.Module) -> list[float]:
+    """A few sums that change when weights are exchanged."""
+    with torch.no_grad():
+        some = [p for p in module.parameters() if p.numel() and p.is_floating_point()]
+        return [float(p.detach().sum()) for p in (*some[:2], *some[-2:])]
+
+
+def _rows(batch: Any) -> int:
+    if isinstance(batch, torch.Tensor):
+        return batch.shape[0] if batch.ndim else 1
+    parts = batch.values() if isinstance(batch, dict) else batch
+    if isinstance(parts, str | bytes) or not isinstance(parts, Iterable):
+        return 1
+    return next((n for n in map(_rows, parts) if n > 1), 1)
+
+
+def _as_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,238 @@
+"""Which samples the probe holds, and a loader that reads them without touching training's own."""
+
+import copy
+import itertools
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+from ._probe_state import isolated
+
+CLEAN_LOADER = (
+    "Pass a loader of your own: OverfittingMonitor(probe=DataLoader(training_subset, ...)), with "
+    "batches of the format that validation_step reads and without augmentation."
+)
+
+
+def is_indexable(loader: Any) -> bool:
+    """Say whether a loader's samples can be chosen by index."""
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return False
+    automatic = loader.batch_size is not None or loader.batch_sampler is not None
+    return automatic and hasattr(loader.dataset, "__getitem__")
+
+
+def pool(loader: DataLoader[Any], batches: float, seed: int) -> tuple[list[Any], bool]:
+    """List the indices that training draws from.
+
+    Not simply all of the data set: a sampler may hold a part of it back, for validation.
+
+    Args:
+        loader: the training loader.
+        batches: training batches in an epoch; fewer where the trainer limits them.
+        seed: for samplers that have to be tried.
+
+    Returns:
+        The indices, and whether they are the same on every process.
+    """
+    size = batch_size(loader)
+    sampler = _innermost(loader)
+    fixed = _known(sampler, loader.dataset)
+    if fixed is not None:
+        in_order = isinstance(sampler, SequentialSampler)
+        return (fixed[: int(batches) * size] if in_order and batches < len(loader) else fixed), True
+    return _tried(loader, batches, size, seed), False
+
+
+def choose(candidates: Sequence[Any], wanted: float, seed: int, rank: int, world: int) -> list[Any]:
+    """Choose the probe, the same at each validation and on each process, and share it out.
+
+    Every process gets equally many: a collective operation in a forward would wait for ever
+    otherwise.
+
+    Args:
+        candidates: indices to choose from.
+        wanted: a fraction of them (float), or a number of samples (int).
+        seed: of the choice.
+        rank: this process.
+        world: number of processes.
+    """
+    count = wanted if isinstance(wanted, int) else round(wanted * len(candidates))
+    count = min(len(candidates), max(world, int(count)))
+    count -= count % world
+    if count == 0:
+        msg = (
+            f"Expected at least {world} training samples, one for each process, got "
+            f"{len(candidates)}. {CLEAN_LOADER}"
+        )
+        raise ValueError(msg)
+    places = sorted(random.Random(seed).sample(range(len(candidates)), count))
+    return [candidates[p] for p in places[rank::world]]
+
+
+def loader_over(
+    loader: DataLoader[Any], indices: Sequence[Any], size: int, seed: int
+) -> DataLoader[Any]:
+    """Build a loader of some of another loader's samples, with nothing shared but the data set."""
+    return DataLoader(
+        loader.dataset,
+        batch_size=size,
+        sampler=_Listed(indices),
+        collate_fn=loader.collate_fn,
+        worker_init_fn=loader.worker_init_fn,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def batch_size(loader: DataLoader[Any]) -> int:
+    """The batch size of a loader, also of one that got a batch sampler."""
+    size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None)
+    return int(size) if size else 1
+
+
+def augments(loader: DataLoader[Any], indices: Sequence[Any], seed: int, samples: int = 4) -> bool:
+    """Say whether the data set gives a sample differently each time, as augmentation does."""
+    dataset, collate = loader.dataset, loader.collate_fn
+    draws = []
+    for draw in range(3):
+        with isolated(seed + draw, dataset, collate):
+            # twice, since a generator that the data set keeps is put back after each block
+            draws += [_flat(collate([dataset[i] for i in indices[:samples]])) for _ in range(2)]
+    return any(not _same(draws[0], other) for other in draws[1:])
+
+
+class Recorder:
+    """Keeps the first training batches, where a loader cannot be indexed.
+
+    Args:
+        samples: how many samples to keep.
+    """
+
+    def __init__(self, samples: int) -> None:
+        self.samples = samples
+        self.batches: list[Any] = []
+        self._count = 0
+
+    def record(self, batch: Any, size: int) -> None:
+        """Keep a copy of a batch on the CPU, until there are enough."""
+        if self._count < self.samples:
+            self.batches.append(_to_cpu(batch))
+            self._count += size
+
+    def freeze(self) -> list[Any]:
+        """Stop keeping, and return the batches."""
+        self.samples = 0
+        return self.batches
+
+
+class _Listed(torch.utils.data.Sampler[Any]):
+    """Indices in the order in which they are listed."""
+
+    def __init__(self, indices: Sequence[Any]) -> None:
+        self.indices = indices
+
+    def __iter__(self) -> Any:
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def _innermost(loader: DataLoader[Any]) -> Any:
+    """The sampler that decides on samples, below batching and Lightning's share-out."""
+    sampler: Any = loader.sampler
+    batches = loader.batch_sampler
+    if batches is not None and not _is_default(loader):
+        sampler = batches
+        if type(batches) is BatchSampler:
+            sampler = batches.sampler
+    wrapped = getattr(sampler, "dataset", None)
+    if type(wrapped).__name__ == "_DatasetSamplerWrapper":
+        sampler = wrapped._sampler  # Lightning's DistributedSamplerWrapper
+    return sampler
+
+
+def _is_default(loader: DataLoader[Any]) -> bool:
+    own = loader.batch_sampler
+    return type(own) is BatchSampler and own.sampler is loader.sampler
+
+
+def _known(sampler: Any, dataset: Any) -> list[Any] | None:
+    if type(sampler) in (SequentialSampler, RandomSampler, DistributedSampler) or (
+        isinstance(sampler, DistributedSampler) and type(sampler).__iter__ is _DISTRIBUTED_ITER
+    ):
+        source = getattr(sampler, "data_source", getattr(sampler, "dataset", dataset))
+        return list(range(len(source)))
+    if type(sampler) is SubsetRandomSampler:
+        return list(sampler.indices)
+    if type(sampler) is WeightedRandomSampler:
+        return [i for i, w in enumerate(sampler.weights.tolist()) if w > 0]
+    return None
+
+
+_DISTRIBUTED_ITER = DistributedSampler.__iter__
+
+
+def _tried(loader: DataLoader[Any], batches: float, size: int, seed: int) -> list[Any]:
+    """Run a copy of an unknown sampler for an epoch, and see what it gives."""
+    with isolated(seed, loader.dataset, loader.batch_sampler):
+        twin = _twin(loader.batch_sampler, loader.dataset)
+        most = int(batches) if batches != float("inf") else max(1, len(loader.dataset) // size)  # type: ignore[arg-type]  # sized: it is indexable
+        drawn = itertools.chain.from_iterable(itertools.islice(iter(twin), most))
+        return list(dict.fromkeys(drawn))
+
+
+def _twin(sampler: Any, dataset: Any) -> Any:
+    try:
+        return copy.deepcopy(sampler, {id(dataset): dataset})
+    except Exception as error:
+        msg = (
+            f"Cannot copy the training sampler {type(sampler).__name__} to see which samples it "
+            f"draws ({error}). {CLEAN_LOADER}"
+        )
+        raise TypeError(msg) from error
+
+
+def _flat(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for v in value.values() for leaf in _flat(v)]
+    if isinstance(value, list | tuple):
+        return [leaf for v in value for leaf in _flat(v)]
+    return [value]
+
+
+def _same(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(map(_equal, one, other))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+    except (TypeError, ValueError, RuntimeError):  # strings, images, objects without a tensor
+        try:
+            return bool(one == other)
+        except Exception:  # what cannot be compared says nothing of augmentation
+            return True
+
+
+def _to_cpu(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return type(value)({k: _to_cpu(v) for k, v in value.items()})  # type: ignore[call-arg]  # a dict by another name
+    if isinstance(value, tuple):
+        parts = [_to_cpu(v) for v in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return [_to_cpu(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,284 @@
+"""The parts of Lightning that the probe needs and that Lightning keeps private: all, and only here.
+
+Classes are taken from the trainer's own objects, and so from the trainer's own namespace
+(`lightning.pytorch` or `pytorch_lightning`).
+"""
+
+import contextlib
+import functools
+import importlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+def namespace(trainer: Any) -> str:
+    """The package that the trainer is of: ``"lightning.pytorch"`` or ``"pytorch_lightning"``."""
+    for base in type(trainer).__mro__:
+        for root in ("lightning.pytorch", "pytorch_lightning"):
+            if base.__module__.startswith(root + "."):
+                return root
+    msg = f"Expected a Lightning Trainer, got {type(trainer).__name__}."
+    raise TypeError(msg)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What one key holds after an evaluation loop, on this process.
+
+    Attributes:
+        total: sum, minimum, maximum or finished value.
+        weight: samples behind a mean; 0 for the other kinds.
+        kind: ``"mean"``, ``"sum"``, ``"min"``, ``"max"`` or ``"metric"`` (a torchmetrics object,
+            which has synchronized itself).
+        value: the finished value of this process.
+    """
+
+    total: float
+    weight: float
+    kind: str
+    value: float
+
+
+def check_lightning(trainer: Any) -> None:
+    """Raise one clear error if Lightning's inside is not as the probe knows it.
+
+    Raises:
+        RuntimeError: naming what is missing and the versions that are known to work.
+    """
+    missing = []
+    for path in _PRIVATE:
+        part = trainer
+        for name in path.split("."):
+            if not hasattr(part, name):
+                missing.append(path)
+                break
+            part = getattr(part, name)
+    loop = trainer.fit_loop.epoch_loop.val_loop if not missing else None
+    if loop is not None:
+        missing = [f"{type(loop).__name__}.{m}" for m in _LOOP_METHODS if not hasattr(loop, m)]
+    if missing:
+        version = importlib.import_module(namespace(trainer)).__version__
+        msg = (
+            f"OverfittingMonitor does not know the inside of Lightning {version}: it lacks "
+            f"{', '.join(missing)}. Use a Lightning that thinned supports (pytorch-lightning "
+            ">=2.6,<2.7), or take OverfittingMonitor out."
+        )
+        raise RuntimeError(msg)
+
+
+_PRIVATE = (
+    "fit_loop._combined_loader",
+    "fit_loop.epoch_loop.val_loop._results",
+    "fit_loop.epoch_loop.val_loop._combined_loader",
+    "fit_loop.epoch_loop.val_loop._max_batches",
+    "fit_loop.epoch_loop.val_loop._last_val_dl_reload_epoch",
+    "fit_loop.epoch_loop._batches_that_stepped",
+    "_logger_connector.log_metrics",
+)
+_LOOP_METHODS = (
+    *("_evaluation_step", "_build_kwargs", "_on_evaluation_end", "_on_evaluation_model_eval"),
+    *("_verify_dataloader_idx_requirement", "inference_mode", "_trainer_fn", "_stage"),
+)
+
+
+def train_loaders(trainer: Any) -> list[Any]:
+    """The training loaders as Lightning uses them, with the samplers that it put in."""
+    combined = trainer.fit_loop._combined_loader
+    return [] if combined is None else list(combined.flattened)
+
+
+def train_limit(trainer: Any) -> float:
+    """The number of training batches in an epoch, possibly infinite."""
+    return float(trainer.fit_loop.max_batches)
+
+
+def val_batch_size(trainer: Any) -> int | None:
+    """The batch size of the first validation loader, if it has one."""
+    combined = trainer.fit_loop.epoch_loop.val_loop._combined_loader
+    if combined is None or not combined.flattened:
+        return None
+    loader = combined.flattened[0]
+    size = getattr(loader, "batch_size", None)
+    return size or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
+
+
+def validation_logged(trainer: Any) -> dict[str, Logged]:
+    """What the validation that is just ending has logged, before Lightning resets it."""
+    return _harvest(trainer.fit_loop.epoch_loop.val_loop._results)
+
+
+def log_metrics(trainer: Any, values: dict[str, float]) -> None:
+    """Show values to callbacks, and log them at the step at which validation's are logged."""
+    device = trainer.strategy.root_device
+    tensors = {k: torch.tensor(v, device=device) for k, v in values.items()}
+    trainer.callback_metrics.update(tensors)
+    trainer._logger_connector.log_metrics(tensors)
+
+
+def evaluate(
+    trainer: Any,
+    loader: Iterable[Any],
+    batches: int,
+    *,
+    keep: Iterable[Any] = (),
+    part: int = 0,
+    prepare: Callable[[], None] | None = None,
+) -> tuple[dict[str, Logged], dict[str, Logged]]:
+    """Run a second validation loop over ``loader``, with nothing of it seen outside.
+
+    Args:
+        trainer: the trainer, in the middle of `fit`.
+        loader: the batches, of the format of training's.
+        batches: how many there are.
+        keep: callbacks whose hooks run in this loop too (`WeightAveraging` always does).
+        part: number of batches after which the first of the results is taken; 0 for none.
+        prepare: called once the model is in evaluation mode.
+
+    Returns:
+        What was logged in the first ``part`` batches, and in all.
+    """
+    epoch_loop = trainer.fit_loop.epoch_loop
+    real = epoch_loop.val_loop
+    loop = _loop_class(type(real))(trainer, real._trainer_fn, real._stage, verbose=False)
+    loop.inference_mode = real.inference_mode
+    loop._results = _results_class(type(real._results))(training=False)
+    loop._combined_loader = _combined(trainer, loader)
+    loop._max_batches = [batches]
+    loop._last_val_dl_reload_epoch = float("inf")
+    several = real._combined_loader is not None and len(real._combined_loader.flattened) > 1
+    loop.dataloader_idx = 0 if several else None
+    loop.part, loop.prepare = part, prepare
+    with _stage_set(trainer, epoch_loop, loop, averaging(trainer, keep)):
+        try:
+            loop.run()
+        finally:
+            if loop._data_fetcher is not None:
+                loop._data_fetcher.teardown()
+    return loop.early, loop.harvest
+
+
+def averaging(trainer: Any, keep: Iterable[Any] = ()) -> list[Any]:
+    """The callbacks that put other weights in for validation, with those of ``keep``."""
+    callbacks = importlib.import_module(f"{namespace(trainer)}.callbacks")
+    kinds = tuple(getattr(callbacks, n) for n in ("WeightAveraging",) if hasattr(callbacks, n))
+    wanted = {id(k) for k in keep}
+    return [c for c in trainer.callbacks if isinstance(c, kinds) or id(c) in wanted]
+
+
+@contextlib.contextmanager
+def _stage_set(trainer: Any, epoch_loop: Any, loop: Any, callbacks: list[Any]) -> Iterator[None]:
+    """Let the trainer run ``loop`` as its validation, deaf to loggers, callbacks and profilers."""
+    root = namespace(trainer)
+    loggers = importlib.import_module(f"{root}.loggers.logger")
+    profilers = importlib.import_module(f"{root}.profilers")
+    module = trainer.lightning_module
+    before = (epoch_loop.val_loop, trainer._logger_connector, trainer.callbacks)
+    shown = (trainer.loggers, trainer.profiler, trainer.should_stop, trainer.state.stage)
+    clock, hook = getattr(trainer, "_last_val_time", None), module._current_fx_name
+    stopped_at = time.monotonic()
+    epoch_loop.val_loop = loop
+    trainer._logger_connector = type(trainer._logger_connector)(trainer)
+    trainer.callbacks = callbacks
+    trainer.loggers = [loggers.DummyLogger()]
+    trainer.profiler = profilers.PassThroughProfiler()
+    trainer.validating = True
+    try:
+        yield
+    finally:
+        epoch_loop.val_loop, trainer._logger_connector, trainer.callbacks = before
+        trainer.loggers, trainer.profiler, trainer.should_stop, trainer.state.stage = shown
+        module._current_fx_name = hook
+        if clock is not None:  # time-based validation does not count the probe as training
+            trainer._last_val_time = clock + (time.monotonic() - stopped_at)
+
+
+def _combined(trainer: Any, loader: Iterable[Any]) -> Any:
+    combined_loader = importlib.import_module(f"{namespace(trainer)}.utilities.combined_loader")
+    return combined_loader.CombinedLoader(loader, "sequential")
+
+
+@functools.cache
+def _loop_class(real: type) -> type:
+    """Build the probe's loop over the trainer's own evaluation loop."""
+
+    class ProbeLoop(real):  # type: ignore[misc,valid-type]  # the base is known at run time only
+        dataloader_idx: int | None = None
+        part = 0
+        prepare: Callable[[], None] | None = None
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.early: dict[str, Logged] = {}
+            self.harvest: dict[str, Logged] = {}
+
+        def _verify_dataloader_idx_requirement(self) -> None:
+            """Nothing to check: the real loop has, and we pass what it passes."""
+
+        def _build_kwargs(self, batch: Any, batch_idx: int, _: int | None) -> OrderedDict[str, Any]:
+            kwargs: OrderedDict[str, Any]
+            kwargs = super()._build_kwargs(batch, batch_idx, self.dataloader_idx)
+            return kwargs
+
+        def _on_evaluation_model_eval(self) -> None:
+            super()._on_evaluation_model_eval()
+            if self.prepare is not None:
+                self.prepare()
+
+        def _evaluation_step(self, batch: Any, batch_idx: int, *rest: Any) -> None:
+            super()._evaluation_step(batch, batch_idx, *rest)
+            if batch_idx + 1 == self.part:
+                self.early = _harvest(self._results, finish=False)
+
+        def _on_evaluation_end(self, *_: Any, **__: Any) -> None:
+            self.harvest = _harvest(self._results)
+            for callback in self.trainer.callbacks:
+                callback.on_validation_end(self.trainer, self.trainer.lightning_module)
+            self.trainer._logger_connector.reset_results()
+
+    return ProbeLoop
+
+
+@functools.cache
+def _results_class(real: type) -> type:
+    """Build a result collection that leaves synchronizing to us.
+
+    Lightning's own takes the mean of the processes' batch sizes as a whole number, and so is a
+    little wrong where they differ.
+    """
+
+    class ProbeResults(real):  # type: ignore[misc,valid-type]
+        def log(self, *args: Any, **kwargs: Any) -> None:
+            kwargs["sync_dist"] = False
+            super().log(*args, **kwargs)
+
+    return ProbeResults
+
+
+def _harvest(results: Any, *, finish: bool = True) -> dict[str, Logged]:
+    """Read the epoch-level entries of a result collection, before synchronizing.
+
+    Args:
+        results: the collection.
+        finish: also compute torchmetrics objects; without, they are left out, and tensors are
+            read as they stand.
+    """
+    found: dict[str, Logged] = {}
+    for item in results.values():
+        if item.has_reset or not item.meta.on_epoch or not (finish or item.is_tensor):
+            continue
+        name = results._forked_name(item, on_step=False)[0]
+        if not item.is_tensor:
+            value = item._computed if item._computed is not None else item.compute()
+            if isinstance(value, torch.Tensor) and value.numel() == 1:
+                found[name] = Logged(float(value), 0.0, "metric", float(value))
+            continue
+        total, kind = item.value, item.meta.reduce_fx.__name__
+        weight = item.cumulated_batch_size if item.meta.is_mean_reduction else torch.tensor(0.0)
+        value = total / weight if item.meta.is_mean_reduction else total
+        found[name] = Logged(float(total), float(weight), kind, float(value))
+    return found
