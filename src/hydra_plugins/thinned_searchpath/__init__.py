@@ -1,0 +1,1 @@
+"""Lets any Hydra application on the machine find the configuration groups of thinned."""

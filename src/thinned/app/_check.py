@@ -1,0 +1,185 @@
+"""Checks a composed configuration before anything heavy is imported.
+
+Hydra stops a mistyped override; what it lets through is stopped here: keys appended with ``+``,
+values of a wrong type or out of range, a node replaced by a value, a missing value, a target
+outside the allowed packages.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from ._errors import ConfigError, nearest
+from ._fields import Field, kind_of
+from ._schemas import SCHEMAS
+from ._targets import check_target
+
+Schema = Mapping[str, Field]
+
+RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
+OPEN = "**"  # the key of a schema whose component takes any further argument
+
+_ANY = Field(("mapping",))
+_TEXT = Field(("string",))
+_OPTIONAL = Field(("string", "null"))
+
+# The top of conf/train.yaml.
+_ROOT: Schema = {
+    "name": _TEXT,
+    "group": _OPTIONAL,
+    "seed": Field(("integer",), low=0, high=2**32 - 1),
+    "threads": Field(("integer", "null"), low=1),
+    "ckpt_path": _OPTIONAL,
+    "test": Field(("boolean",)),
+    "objective": Field(("string", "list")),
+    "allow_targets": Field(("list",)),
+    "data": _ANY,
+    "model": _ANY,
+    "optimizer": _ANY,
+    "schedule": _ANY,
+    "callbacks": _ANY,
+    "checkpoint": Field(("mapping", "null")),
+    "trainer": _ANY,
+    "logger": _ANY,
+}
+_ONE_NODE = ("data", "model", "optimizer", "checkpoint", "trainer")
+_MANY_NODES = ("callbacks", "logger")
+
+
+def check_config(cfg: DictConfig) -> dict[str, Any]:
+    """Return the configuration as plain, resolved values, if it can run.
+
+    Args:
+        cfg: what Hydra composed for the job.
+
+    Raises:
+        ConfigError: one line with the key, the value, what is allowed, and the nearest name.
+    """
+    plain = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
+    _check_missing(plain)
+    _check_fields("", plain, _ROOT)
+    for key in _ONE_NODE:
+        if plain[key] is not None:
+            _check_is_node(key, plain[key])
+    for key in _MANY_NODES:
+        for name, node in plain[key].items():
+            _check_is_node(f"{key}.{name}", node)
+    for key, node in _nodes("", plain):
+        _check_node(_Node(key, node, tuple(plain["allow_targets"])))
+    _check_schedule("schedule", plain["schedule"])
+    return plain
+
+
+@dataclass(frozen=True)
+class _Node:
+    key: str
+    content: Mapping[str, Any]
+    allow: tuple[str, ...]
+
+
+def _check_missing(plain: Any, key: str = "") -> None:
+    for path, value in _items(key, plain):
+        if value == "???":
+            msg = f"Missing value: `{path}`. Write {path}=... on the command line."
+            raise ConfigError(msg)
+        _check_missing(value, path)
+
+
+def _check_is_node(key: str, value: Any) -> None:
+    if not (isinstance(value, Mapping) and "_target_" in value):
+        inside = f"{key}.schedule={value}" if key == "callbacks.dropout" else f"{key}.KEY=VALUE"
+        msg = (
+            f"Expected `{key}` to be a node with `_target_`, got {value!r}. "
+            f"To change a value in it: {inside}."
+        )
+        raise ConfigError(msg)
+
+
+def _check_node(node: _Node) -> None:
+    target = check_target(node.key, node.content["_target_"], node.allow)
+    schema = SCHEMAS.get(target)
+    if schema is not None:
+        _check_fields(node.key, node.content, schema)
+    elif target.startswith(("thinned.schedules.", "thinned.callbacks.")):
+        room = target.rpartition(".")[0]
+        known = [name for name in SCHEMAS if name.startswith(room)]
+        msg = f"Expected `{node.key}._target_` to be one of {', '.join(known)}, got {target!r}."
+        raise ConfigError(msg + nearest(target, known))
+
+
+def _check_fields(key: str, content: Mapping[str, Any], schema: Schema) -> None:
+    partial = bool(content.get("_partial_"))
+    for name, value in content.items():
+        if name in RESERVED:
+            continue
+        path = f"{key}.{name}" if key else str(name)
+        field = schema.get(name)
+        if field is None and OPEN not in schema:
+            known = [name for name in schema if name not in content] or list(schema)
+            msg = f"Unknown key `{path}`: {_where(key)} takes {', '.join(sorted(schema))}."
+            raise ConfigError(msg + nearest(name, known))
+        problem = field.problem(value) if field is not None else None
+        if problem is not None:
+            msg = f"Expected `{path}` to be {problem}, got {value!r}."
+            choices = field.choices if field is not None else ()
+            raise ConfigError(msg + nearest(value, choices))
+    for name, field in schema.items():
+        if field.required and not partial and name not in content:
+            msg = f"Missing value: `{key}.{name}`. It has to be {field.expected()}."
+            raise ConfigError(msg)
+
+
+def _check_schedule(key: str, value: Any) -> None:
+    """Try the schedule: it is pure Python, and knows what no single field tells."""
+    from thinned.schedules import as_schedule
+
+    if value in ({}, None):
+        return
+    if isinstance(value, Mapping) and "_target_" not in value:
+        for pattern, item in value.items():
+            _check_schedule(f"{key}.{pattern}", item)
+        return
+    if isinstance(value, Mapping) and not str(value["_target_"]).startswith("thinned.schedules."):
+        return
+    try:
+        as_schedule(_make(value))
+    except (TypeError, ValueError) as error:
+        msg = f"`{key}`: {error}"
+        raise ConfigError(msg) from error
+
+
+def _make(value: Any) -> Any:
+    """Build a schedule from plain values, and those that it is made of."""
+    import thinned.schedules
+
+    if isinstance(value, list):
+        return [_make(item) for item in value]
+    if not (isinstance(value, Mapping) and "_target_" in value):
+        return value
+    cls = getattr(thinned.schedules, value["_target_"].rpartition(".")[2])
+    return cls(**{name: _make(item) for name, item in value.items() if name not in RESERVED})
+
+
+def _nodes(key: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every node with a target, outer ones first."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        yield key, value
+    for path, item in _items(key, value):
+        yield from _nodes(path, item)
+
+
+def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if kind_of(value) == "mapping":
+        pairs = value.items()
+    elif kind_of(value) == "list":
+        pairs = enumerate(value)
+    else:
+        return
+    for name, item in pairs:
+        yield (f"{key}.{name}" if key else str(name)), item
+
+
+def _where(key: str) -> str:
+    return f"`{key}`" if key else "the configuration"

@@ -1,0 +1,25 @@
+"""Where the Hydra configuration lies."""
+
+from pathlib import Path
+
+MAIN = "train"
+
+
+def conf_dir() -> Path:
+    """Return the folder of ``train.yaml``: in the installed package, or at the repository's top.
+
+    The source tree has one copy, at the top, which the wheel carries as ``thinned/conf``. What
+    counts is where this very module lies: an editable install may leave a stale copy elsewhere.
+
+    Raises:
+        FileNotFoundError: if neither holds ``train.yaml``.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / f"{MAIN}.yaml").is_file():
+            return folder
+    msg = (
+        f"Expected the configuration in {package / 'conf'}, found none. "
+        "Install again with: pip install --force-reinstall thinned."
+    )
+    raise FileNotFoundError(msg)

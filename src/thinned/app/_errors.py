@@ -1,0 +1,125 @@
+"""What is wrong with a configuration, in one line."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot run; the message has key, value, what is allowed, the fix."""
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """Return `` Did you mean ...?`` with the most similar of the known names, or nothing.
+
+    Example:
+        >>> nearest("linaer", ["linear", "cosine"])
+        " Did you mean 'linear'?"
+        >>> nearest("xyz", ["linear", "cosine"])
+        ''
+    """
+    found = difflib.get_close_matches(str(name), [str(item) for item in known], n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def explain(error: BaseException) -> str | None:
+    """Return one line for an error of configuration, or None where the error is another's.
+
+    Args:
+        error: what was raised while the configuration was composed, checked or built.
+    """
+    from hydra.errors import (
+        ConfigCompositionException,
+        HydraException,
+        InstantiationException,
+        MissingConfigException,
+        OverrideParseException,
+    )
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, ConfigError):
+        return _flat(str(error))
+    if isinstance(error, InstantiationException):
+        return _instantiation(error)
+    if isinstance(error, MissingConfigException):
+        return _missing(error)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"Expected an override as key=value, got {error.override!r}. Quote spaces and braces."
+        )
+    if isinstance(error, ConfigCompositionException):
+        return _composition(error)
+    if isinstance(error, OmegaConfBaseException):
+        return _omegaconf(error)
+    return _flat(str(error)) if isinstance(error, HydraException) else None
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _missing(error: Any) -> str:
+    """Say which options a group has."""
+    path = str(error.missing_cfg_file)
+    group, _, option = path.rpartition("/")
+    if not group or error.options is None:
+        return _flat(str(error).split("\n", maxsplit=1)[0])
+    hint = nearest(option, error.options)
+    if group in {"hydra/launcher", "hydra/sweeper"}:
+        hint += " Launchers and sweepers come with: pip install 'thinned[sweep]'."
+    listed = ", ".join(sorted(error.options))
+    return f"Expected `{group}` to be one of {listed}, got {option!r}.{hint}"
+
+
+def _composition(error: Any) -> str:
+    """Say which key is unknown, or what Hydra says and why."""
+    cause = error.__cause__
+    text = str(error)
+    if text.startswith("Could not override") and hasattr(cause, "parent_node"):
+        name = text.split("'")[1]
+        key = str(cause.key)
+        known = [str(item) for item in _keys(cause.parent_node)]
+        return _unknown(name, key, known)
+    if "requires --multirun" in text:
+        return f"{_flat(text)}: thinned train -m ..."
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    said = said[: 2 if said and said[0].endswith(":") else 1]
+    if cause is not None:
+        said.append(str(cause).split("\n", maxsplit=1)[0])
+    return _flat(" ".join(said))
+
+
+def _unknown(name: str, key: str, known: list[str]) -> str:
+    parent = name.rpartition(".")[0]
+    where = f"`{parent}`" if parent else "the configuration"
+    return (
+        f"Unknown key `{name}`: {where} has {', '.join(sorted(known)) or 'no keys'}."
+        f"{nearest(key, known)}"
+    )
+
+
+def _keys(node: Any) -> Iterable[Any]:
+    from omegaconf import DictConfig
+
+    hidden = {"hydra", "_target_", "_partial_", "_convert_"}
+    return [key for key in node if key not in hidden] if isinstance(node, DictConfig) else []
+
+
+def _omegaconf(error: Any) -> str:
+    text = _flat(str(error).split("\n", maxsplit=1)[0])
+    return f"`{error.full_key}`: {text}" if error.full_key else text
+
+
+def _instantiation(error: Any) -> str:
+    """Say what the constructor said, and under which key."""
+    key = next(
+        (
+            line.split(":", maxsplit=1)[1].strip()
+            for line in str(error).splitlines()
+            if line.startswith("full_key:")
+        ),
+        "",
+    )
+    cause = error.__cause__
+    text = _flat(str(cause if cause is not None else error).split("full_key:")[0])
+    return f"`{key}`: {text}" if key else text

@@ -1,0 +1,155 @@
+"""One job of ``thinned train``: build what the configuration names, fit, test, and clean up."""
+
+import functools
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from thinned._log import logger
+
+from ._build import build, build_all
+from ._errors import ConfigError
+from .models import Task
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job measured: its last validation, its test, and what a sweeper minimizes."""
+
+    metrics: dict[str, float]
+    objective: Any
+
+
+def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
+    """Run the job that ``cfg`` describes.
+
+    Args:
+        cfg: the composed configuration, with its interpolations.
+        plain: the same as resolved plain values, for the loggers.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    with _quiet(), _loggers_closed():
+        pl.seed_everything(cfg.seed, workers=True, verbose=False)
+        data = build(cfg, "data")
+        model = _model(cfg, data)
+        trainer = _trainer(cfg, folder)
+        for one in trainer.loggers:
+            one.log_hyperparams(dict(plain))
+        trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
+        metrics = _numbers(trainer)
+        objective = _objective(plain["objective"], metrics)
+        if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
+            metrics |= _test(trainer, model, data)
+    logger.info("%s: %s", _short(folder), _line(metrics))
+    return Result(metrics, objective)
+
+
+def _model(cfg: DictConfig, data: Any) -> pl.LightningModule:
+    """Build the model; a network gets its task from the data, a LightningModule is left as is."""
+    net = build(cfg, "model")
+    if isinstance(net, functools.partial):
+        net = _call("model", functools.partial(net, data.shape, data.outputs))
+    if isinstance(net, pl.LightningModule):
+        return net
+    return Task(net, build(cfg, "optimizer"), data.task)
+
+
+def _call(key: str, function: Any) -> Any:
+    try:
+        return function()
+    except (TypeError, ValueError) as error:
+        msg = f"`{key}`: {error}"
+        raise ConfigError(msg) from error
+
+
+def _trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:
+    callbacks = build_all(cfg, "callbacks")
+    if cfg.checkpoint is not None and cfg.trainer.enable_checkpointing:
+        callbacks.append(build(cfg, "checkpoint"))
+    more: dict[str, Any] = {}
+    if cfg.trainer.enable_progress_bar is None:  # one bar over all jobs is enough in a multirun
+        more["enable_progress_bar"] = HydraConfig.get().mode is not RunMode.MULTIRUN
+    loggers = build_all(cfg, "logger") or False
+    trainer: pl.Trainer = build(
+        cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder), **more
+    )
+    return trainer
+
+
+def _test(trainer: pl.Trainer, model: pl.LightningModule, data: Any) -> dict[str, float]:
+    """Evaluate the test split with the best checkpoint, or the last weights where there is none."""
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+    if best is not None:
+        model.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+    trainer.test(model, datamodule=data, verbose=False)
+    return _numbers(trainer)
+
+
+def _numbers(trainer: pl.Trainer) -> dict[str, float]:
+    return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def _objective(keys: str | list[str], metrics: Mapping[str, float]) -> Any:
+    """Return the value of one key, or the values of several, for a sweeper."""
+    names = [keys] if isinstance(keys, str) else list(keys)
+    missing = [name for name in names if name not in metrics]
+    if missing and metrics:
+        msg = f"Expected `objective` to be logged keys, {missing} are not among {sorted(metrics)}."
+        raise ConfigError(msg)
+    values = tuple(metrics.get(name, float("nan")) for name in names)
+    return values[0] if isinstance(keys, str) else values
+
+
+@contextmanager
+def _loggers_closed() -> Iterator[None]:
+    """End the W&B run with the job, or the next job in this process would write into it."""
+    code = 1
+    try:
+        yield
+        code = 0
+    finally:
+        if wandb := sys.modules.get("wandb"):
+            wandb.finish(exit_code=code)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what Lightning says of every small run."""
+    lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch")]
+    levels = [one.level for one in lightning]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        warnings.filterwarnings("ignore", message="The number of training batches")
+        warnings.filterwarnings("ignore", message=".*LeafSpec")
+        for one in lightning:
+            one.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for one, level in zip(lightning, levels, strict=True):
+                one.setLevel(level)
+
+
+def _short(folder: Path) -> str:
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)
+
+
+def _line(metrics: Mapping[str, float]) -> str:
+    shown = [f"{key} {metrics[key]:.4g}" for key in sorted(metrics) if "/" not in key]
+    return ", ".join(shown) or "nothing was logged"

@@ -1,0 +1,64 @@
+"""What became of a job: ``status.json`` in its folder, under any launcher."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+NAME = "status.json"
+
+
+class JobStatus:
+    """Keeps ``status.json`` up to date; every change replaces the file as a whole.
+
+    A job that was killed leaves ``running`` behind, with the process that it was.
+
+    Args:
+        folder: the job's folder.
+        overrides: what was asked on the command line.
+    """
+
+    def __init__(self, folder: str | Path, overrides: list[str]) -> None:
+        self.path = Path(folder) / NAME
+        self._content: dict[str, Any] = {
+            "status": "running",
+            "overrides": overrides,
+            "started": time.time(),
+            "pid": os.getpid(),
+        }
+        # Lightning's DDP starts this very program again for the other ranks; one of them reports.
+        self._speaks = os.environ.get("LOCAL_RANK", "0") == "0"
+        self._write()
+
+    def finished(self, metrics: dict[str, float]) -> None:
+        """Note that the job came to its end, and what it measured."""
+        self._end(status="finished", metrics=metrics)
+
+    def failed(self, error: BaseException) -> None:
+        """Note what stopped the job."""
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+        self._end(status="interrupted" if interrupted else "failed", error=text)
+
+    def _end(self, **content: Any) -> None:
+        started = float(self._content["started"])
+        self._content |= content | {"seconds": round(time.time() - started, 3)}
+        self._write()
+
+    def _write(self) -> None:
+        if not self._speaks:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+        draft.replace(self.path)
+
+
+def read_status(folder: str | Path) -> dict[str, Any] | None:
+    """Return the content of a folder's ``status.json``, or None where there is none to read."""
+    try:
+        content = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

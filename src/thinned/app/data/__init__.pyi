@@ -1,0 +1,2 @@
+from ._sklearn import SklearnData as SklearnData
+from ._splits import split as split

@@ -1,0 +1,118 @@
+"""``thinned train``: Hydra composes the configuration, and each job of it is checked and run.
+
+Nothing here imports torch before a job's configuration has been checked, so that ``--help``,
+``--cfg job``, the Tab key and a typing error cost as much as in any Hydra application.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ._check import check_config
+from ._conf import MAIN, conf_dir
+from ._errors import explain
+from ._status import JobStatus
+
+OK, FAILED, WRONG_CONFIG = 0, 1, 2
+
+# What was typed. Hydra is given a part of it, and Lightning's DDP repeats all of it.
+_COMMAND = tuple(sys.argv)
+
+OmegaConf.register_new_resolver("thinned.pid", os.getpid, use_cache=True, replace=True)
+
+_failures: list[Exception] = []
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``thinned train`` with Hydra's arguments and return the exit code.
+
+    Args:
+        argv: overrides and flags of Hydra: ``["-m", "seed=1,2"]``.
+
+    Returns:
+        0, or 1 where a job failed while it ran, or 2 where the configuration was wrong.
+    """
+    import hydra
+
+    from . import _progress
+
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=MAIN)(job)
+    _failures.clear()
+    try:
+        with _hydra_raises(), _arguments(argv):
+            entry()
+    except Exception as error:  # every error ends here: one line, or its traceback
+        _failures.append(error)
+    finally:
+        _progress.stop()
+    return _report(_failures[-1], full=full) if _failures else OK
+
+
+def job(cfg: DictConfig) -> Any:
+    """Check, build and run one job; what Hydra's launchers call, in whatever process.
+
+    Returns:
+        What a sweeper minimizes: the value of ``objective``, or one for each of a list.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    sys.argv = list(_COMMAND)
+    hydra_cfg = HydraConfig.get()
+    status = JobStatus(hydra_cfg.runtime.output_dir, list(hydra_cfg.overrides.task))
+    try:
+        plain = check_config(cfg)
+        from ._job import run
+
+        result = run(cfg, plain)
+    except BaseException as error:
+        status.failed(error)
+        if hydra_cfg.mode is RunMode.MULTIRUN or not isinstance(error, Exception):
+            raise
+        _failures.append(error)  # raised, Hydra would add lines of its own
+        return None
+    status.finished(result.metrics)
+    return result.objective
+
+
+def _report(error: Exception, *, full: bool) -> int:
+    """Print what went wrong, in one line where it was the configuration."""
+    line = explain(error)
+    if full:
+        traceback.print_exception(error)
+    elif line is not None:
+        sys.stderr.write(f"thinned: {line}\n")
+    else:
+        traceback.print_exception(error)
+    return FAILED if line is None else WRONG_CONFIG
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Let errors out of ``hydra.main``, which else prints them in its own way and exits."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextmanager
+def _arguments(argv: Sequence[str]) -> Iterator[None]:
+    """Give Hydra, which reads ``sys.argv``, the arguments that follow the subcommand."""
+    before = sys.argv
+    sys.argv = [before[0], *argv]
+    try:
+        yield
+    finally:
+        sys.argv = before
