@@ -1,0 +1,16 @@
+from ._compare import Arm as Arm
+from ._compare import Column as Column
+from ._compare import Comparison as Comparison
+from ._compare import Run as Run
+from ._compare import compare as compare
+from ._compare_page import write_compare_page as write_compare_page
+from ._find import find_records as find_records
+from ._page import write_page as write_page
+from ._record import MetricRow as MetricRow
+from ._record import RateRow as RateRow
+from ._record import Record as Record
+from ._record import host_mark as host_mark
+from ._record import read_record as read_record
+from ._statistics import Difference as Difference
+from ._statistics import Estimate as Estimate
+from ._writer import RecordWriter as RecordWriter

@@ -1,0 +1,336 @@
+"""Compares any set of runs: which choice really lowered the validation metric, and how sure."""
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thinned._checks import check_choice
+from thinned.report._choices import NOTHING, choices, label, number
+from thinned.report._find import find_records
+from thinned.report._record import Record, read_record
+from thinned.report._statistics import (
+    Difference,
+    Estimate,
+    difference,
+    estimate,
+    holm,
+    one_standard_error,
+)
+from thinned.report._words import conclusion
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_HIGHER = ("acc", "auc", "auroc", "f1", "precision", "recall", "map", "iou", "r2", "score")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One figure of a run: a metric, and the moment it is taken at.
+
+    ``best`` is the validation at which the run's own main metric was best (what a checkpoint
+    would keep), ``last`` the last one.
+    """
+
+    key: str
+    at: str = "best"
+    mode: str | None = "min"
+
+    @property
+    def title(self) -> str:
+        """The column's heading."""
+        return f"{self.key} ({self.at})"
+
+
+@dataclass(slots=True)
+class Run:
+    """One run's figures, one for each column it has."""
+
+    record: Record
+    choice: dict[str, str]
+    values: dict[str, float]
+    best_epoch: float | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it enters the means: only runs that came to their end do."""
+        return self.record.status == "finished" and bool(self.values)
+
+
+@dataclass(slots=True)
+class Arm:
+    """The runs of one choice, with their means and their differences to the baseline."""
+
+    label: str
+    choice: dict[str, str]
+    runs: list[Run]
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    differences: dict[str, Difference] = field(default_factory=dict)
+    within_one_se: bool = False
+
+    @property
+    def number(self) -> float | None:
+        """The rate, where the arms are numbers."""
+        return number(self.choice)
+
+    def count(self, *statuses: str) -> int:
+        """How many of its runs have one of these states."""
+        return sum(run.record.status in statuses for run in self.runs)
+
+    def by_seed(self, column: Column) -> dict[Hashable, float]:
+        """One value a seed; runs of the same seed are no further evidence, and are averaged."""
+        groups: dict[Hashable, list[float]] = {}
+        for i, run in enumerate(self.runs):
+            if run.counts and column.title in run.values:
+                seed = run.record.seed
+                groups.setdefault(("run", i) if seed is None else seed, []).append(
+                    run.values[column.title]
+                )
+        return {seed: math.fsum(values) / len(values) for seed, values in groups.items()}
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        columns: the figures; the first is the one that is decided by.
+        arms: one for each choice, the baseline first, then by rate.
+        baseline: label of the arm that the others are compared with; None with a single arm.
+        chosen: label of the one-standard-error choice: of the arms that are as good as the best
+            one, to one standard error, the one that interferes least (the baseline, else the
+            smallest rate, else the best).
+        best: label of the arm with the best mean.
+        conclusion: what it comes to, in words.
+        action: what to do next, in words.
+    """
+
+    columns: list[Column]
+    arms: list[Arm]
+    baseline: str | None
+    chosen: str | None = None
+    best: str | None = None
+    conclusion: str = ""
+    action: str = ""
+
+    @property
+    def main(self) -> Column:
+        """The column that is decided by."""
+        return self.columns[0]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, arm by arm."""
+        return [run for arm in self.arms for run in arm.runs]
+
+    @property
+    def settings(self) -> list[str]:
+        """The settings in which the runs differ."""
+        return list(self.arms[0].choice)
+
+    def arm(self, name: str | None) -> Arm | None:
+        """The arm with this label."""
+        return next((arm for arm in self.arms if arm.label == name), None)
+
+    @property
+    def significant(self) -> bool:
+        """Whether the chosen arm is better than the baseline beyond accident."""
+        arm = self.arm(self.chosen)
+        found = arm.differences.get(self.main.title) if arm else None
+        return found is not None and found.significant and is_better(found.mean, self.main)
+
+    def table(self) -> "Table":
+        """A rich table for the terminal."""
+        from thinned.report._table import table
+
+        return table(self)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write one row a run."""
+        from thinned.report._table import to_csv
+
+        return to_csv(self, path)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the conclusion, the arms with their statistics, and the runs."""
+        from thinned.report._table import to_json
+
+        return to_json(self, path)
+
+
+def is_better(change: float, column: Column) -> bool:
+    """Whether a change is for the better."""
+    return change > 0 if column.mode == "max" else change < 0
+
+
+def compare(
+    paths: str | Path | Iterable[str | Path] | Sequence[Record],
+    *,
+    metric: str | None = None,
+    mode: str | None = None,
+    baseline: str | None = None,
+    by: Sequence[str] = (),
+    metrics: Sequence[str] | None = None,
+) -> Comparison:
+    """Compare runs over their seeds.
+
+    Runs that differ in nothing but the seed form an arm. Each arm gets its mean and standard
+    error, and its difference to the baseline over the seeds both have (paired, Student's t,
+    Holm's correction over the arms). Runs that crashed, failed or still run are listed, and
+    enter no mean.
+
+    Args:
+        paths: folders to search for records, or records.
+        metric: what is decided by; without it what the runs monitored.
+        mode: ``"min"`` or ``"max"``; without it what the runs say, else by the metric's name.
+        baseline: the arm to compare with, by its label (``"schedule=none"``) or value
+            (``"none"``); without it the one without dropout, else the first.
+        by: the settings that make the arms; without it those in which the runs differ.
+        metrics: further metrics to show; without it those of the validation, and the gap.
+
+    Raises:
+        FileNotFoundError: if there are no records.
+        ValueError: if no run logged the metric, or no arm is called like the baseline.
+    """
+    records = _read(paths)
+    columns = _columns(records, metric, mode, metrics)
+    arms: dict[str, Arm] = {}
+    for record, choice in zip(records, choices(records, by), strict=True):
+        name = label(choice)
+        arm = arms.setdefault(name, Arm(label=name, choice=choice, runs=[]))
+        arm.runs.append(_run(record, choice, columns))
+    ordered = list(arms.values())
+    base = _baseline(ordered, baseline)
+    ordered.sort(key=lambda arm: (arm is not base, _rank(arm)))
+    found = Comparison(columns=columns, arms=ordered, baseline=base.label if base else None)
+    _fill(found)
+    found.conclusion, found.action = conclusion(found)
+    return found
+
+
+def _read(paths: str | Path | Iterable[str | Path] | Sequence[Record]) -> list[Record]:
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    records = [each for each in given if isinstance(each, Record)]
+    rest = [each for each in given if not isinstance(each, Record)]
+    if rest or not records:
+        records += [read_record(path, rates=False) for path in find_records(rest)]
+    return records
+
+
+def _run(record: Record, choice: dict[str, str], columns: Sequence[Column]) -> Run:
+    main = columns[0]
+    rows = [row for row in record.metrics if math.isfinite(row.values.get(main.key, math.nan))]
+    if not rows:
+        return Run(record, choice, {}, None)
+    pick = max if main.mode == "max" else min
+    best = pick(rows, key=lambda row: row.values[main.key])
+    moments = {"best": best.values, "last": rows[-1].values}
+    values = {
+        column.title: moments[column.at][column.key]
+        for column in columns
+        if column.key in moments[column.at]
+    }
+    return Run(record, choice, values, best.epoch)
+
+
+def _columns(
+    records: Sequence[Record],
+    metric: str | None,
+    mode: str | None,
+    metrics: Sequence[str] | None,
+) -> list[Column]:
+    keys = list(dict.fromkeys(key for record in records for key in record.metric_names()))
+    watched = [record.monitor for record in records if record.monitor in keys]
+    losses = [key for key in keys if "loss" in key and not key.startswith(("train", "overfit/"))]
+    if metric is None:
+        metric = next(iter([*watched, *losses]), None)
+    if metric is None:
+        msg = f"No run logged a validation loss; give `metric=`, one of {', '.join(keys) or 'none'}"
+        raise ValueError(msg)
+    check_choice("metric", metric, keys)
+    modes = [record.mode for record in records if record.monitor == metric]
+    main = mode or next(iter(modes), None) or guess_mode(metric)
+    if metrics is None:
+        gap = f"overfit/gap/{metric}"
+        ours = ("overfit/", "dropout/", "train", "lr")
+        metrics = [key for key in keys if not key.startswith(ours) and key != metric][:4]
+        metrics = [*metrics, gap] if gap in keys else metrics
+    further = [
+        Column(key, "best", None if key.startswith("overfit/") else guess_mode(key))
+        for key in metrics
+    ]
+    return [Column(metric, "best", main), Column(metric, "last", main), *further]
+
+
+def guess_mode(metric: str) -> str:
+    """Whether a metric is better when lower or higher, by its name.
+
+    Example:
+        >>> guess_mode("val_loss"), guess_mode("val/acc")
+        ('min', 'max')
+    """
+    name = metric.lower()
+    higher = any(word in name for word in _HIGHER) and "loss" not in name
+    return "max" if higher else "min"
+
+
+def _baseline(arms: Sequence[Arm], asked: str | None) -> Arm | None:
+    if asked is not None:
+        by_name = {arm.label: arm for arm in arms}
+        for arm in arms:
+            by_name.setdefault(" ".join(arm.choice.values()), arm)
+        return by_name[check_choice("baseline", asked, by_name)]
+    if len(arms) < 2:
+        return None
+    without = [arm for arm in arms if any(v.lower() in NOTHING for v in arm.choice.values())]
+    return (without or list(arms))[0]
+
+
+def _rank(arm: Arm) -> float:
+    return math.inf if arm.number is None else arm.number
+
+
+def _fill(found: Comparison) -> None:
+    base = found.arm(found.baseline)
+    for column in found.columns:
+        values: Mapping[str, dict[Hashable, float]] = {
+            arm.label: arm.by_seed(column) for arm in found.arms
+        }
+        for arm in found.arms:
+            mean = estimate(values[arm.label])
+            if mean is not None:
+                arm.estimates[column.title] = mean
+        if base is None:
+            continue
+        others = [arm for arm in found.arms if arm is not base]
+        raw = {arm.label: difference(values[arm.label], values[base.label]) for arm in others}
+        adjusted = holm(raw)
+        for arm in others:
+            change = adjusted[arm.label]
+            if change is not None:
+                arm.differences[column.title] = change
+    _choose(found)
+
+
+def _choose(found: Comparison) -> None:
+    lower = found.main.mode != "max"
+    values = [arm.by_seed(found.main) for arm in found.arms]
+    for i in one_standard_error(values, lower_is_better=lower):
+        found.arms[i].within_one_se = True
+    sign = 1.0 if lower else -1.0
+    measured = [arm for arm in found.arms if found.main.title in arm.estimates]
+    if not measured:
+        return
+
+    def cost(arm: Arm) -> float:
+        return sign * arm.estimates[found.main.title].mean
+
+    found.best = min(measured, key=cost).label
+    within = [arm for arm in measured if arm.within_one_se]
+
+    def interference(arm: Arm) -> tuple[bool, float, float]:
+        return arm.label != found.baseline, _rank(arm), cost(arm)
+
+    found.chosen = min(within, key=interference).label

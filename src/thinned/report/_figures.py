@@ -1,0 +1,236 @@
+"""The figures of one run, as plotly's plain dicts.
+
+Colours are named by role (``@validation``); the page's style sheet says which they are in light
+and dark. Plain dicts cost no import of plotly at the end of a training; a test lets plotly check
+every one of them.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from thinned.report._record import Record
+
+Figure = dict[str, Any]
+Points = Sequence[tuple[float, float]]
+
+GROUP_COLOURS = tuple(f"@s{i}" for i in range(1, 9))
+DASHES = ("solid", "dash", "dot", "dashdot")
+HEAT = [[0.0, "@h0"], [0.33, "@h1"], [0.66, "@h2"], [1.0, "@h3"]]
+MAX_POINTS = 1500
+
+
+def line(name: str, points: Points, colour: str, **style: Any) -> Figure:
+    """One line; long ones are thinned out, since a screen has fewer columns."""
+    points = thin(points)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if len(points) <= 40 else "lines",
+        "name": name,
+        "x": [x for x, _ in points],
+        "y": [finite(y) for _, y in points],
+        "line": {"color": colour, "width": 2.2, **style},
+        "marker": {"size": 5, "color": colour},
+        "hovertemplate": "%{y:.4g}<extra>" + escape(name) + "</extra>",
+    }
+
+
+def layout(x: str, y: str, marks: Iterable[Figure] = (), **more: Any) -> Figure:
+    """Axes with titles, a legend above, and marks at certain moments."""
+    marks = list(marks)
+    return {
+        "margin": {"l": 64, "r": 16, "t": 28, "b": 48},
+        "hovermode": "x unified",
+        "dragmode": False,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "xaxis": {"title": {"text": escape(x)}, "zeroline": False, "fixedrange": True},
+        "yaxis": {"title": {"text": escape(y)}, "zeroline": False, "fixedrange": True},
+        "shapes": [mark["shape"] for mark in marks],
+        "annotations": [mark["annotation"] for mark in marks],
+        **more,
+    }
+
+
+def mark(x: float, text: str, colour: str, *, low: bool = False) -> Figure:
+    """A vertical line at a moment, with its name."""
+    return {
+        "shape": {
+            "type": "line",
+            "x0": x,
+            "x1": x,
+            "y0": 0,
+            "y1": 1,
+            "yref": "paper",
+            "line": {"color": colour, "width": 1.5, "dash": "dot"},
+        },
+        "annotation": {
+            "x": x,
+            "y": 0.02 if low else 0.98,
+            "yref": "paper",
+            "yanchor": "bottom" if low else "top",
+            "xanchor": "left",
+            "xshift": 4,
+            "showarrow": False,
+            "text": escape(text),
+            "font": {"color": colour, "size": 12},
+        },
+    }
+
+
+def learning(record: Record, metric: str, marks: Iterable[Figure]) -> Figure:
+    """Probe against validation, and the logged training metric behind them."""
+    lines = []
+    train = train_key(record, metric)
+    if train is not None:
+        lines.append(line(f"{train} (as logged)", record.series(train), "@train", dash="dot"))
+    probe = record.series(f"overfit/probe/{metric}")
+    if probe:
+        lines.append(line("training probe", probe, "@probe"))
+    lines.append(line("validation", record.series(metric), "@validation"))
+    return {"data": lines, "layout": layout("epoch", metric, marks)}
+
+
+def gap(record: Record, metric: str, marks: Iterable[Figure]) -> Figure:
+    """The fair gap over time."""
+    points = record.series(f"overfit/gap/{metric}")
+    area = {**line("gap", points, "@gap"), "fill": "tozeroy", "fillcolor": "rgba(150,80,180,0.14)"}
+    return {"data": [area], "layout": layout("epoch", "validation minus probe", marks)}
+
+
+def noise(record: Record, metric: str) -> Figure:
+    """The naive difference, and what of it is the dropout's own noise."""
+    naive = naive_difference(record, metric)
+    fair = record.series(f"overfit/gap/{metric}")
+    inflation = record.series(f"overfit/inflation/{metric}")
+    lines = [
+        line("validation minus train, as logged", naive, "@train", dash="dot"),
+        line("fair gap (probe)", fair, "@gap"),
+        line("made by dropout itself", inflation, "@probe", dash="dash"),
+    ]
+    return {"data": [each for each in lines if each["x"]], "layout": layout("epoch", metric)}
+
+
+def rates(record: Record) -> Figure:
+    """The rate of each group over time."""
+    names = list(dict.fromkeys(name for row in record.rates for name in row.groups))
+    lines = []
+    for i, name in enumerate(names):
+        points = [(row.epoch, row.groups[name]) for row in record.rates if name in row.groups]
+        style = {"dash": DASHES[i // len(GROUP_COLOURS) % len(DASHES)]}
+        each = line(name, points, GROUP_COLOURS[i % len(GROUP_COLOURS)], **style)
+        lines.append({**each, "mode": "lines"})
+    drawn = layout("epoch", "rate", showlegend=True)
+    drawn["yaxis"]["rangemode"] = "tozero"
+    return {"data": lines, "layout": drawn}
+
+
+def heat(record: Record) -> Figure:
+    """The rate of every site over time, the first layer on top."""
+    rows = [row for row in record.rates if row.sites]
+    paths = list(dict.fromkeys(path for row in rows for path in row.sites))
+    cells = [[finite(row.sites.get(path, math.nan)) for row in rows] for path in paths]
+    drawn = layout("epoch", "", height=max(260, 22 * len(paths) + 110))
+    drawn["yaxis"] = {
+        "autorange": "reversed",
+        "fixedrange": True,
+        "automargin": True,
+        "type": "category",
+    }
+    drawn["hovermode"] = "closest"
+    names = [escape(shorten(path)) for path in paths]
+    heatmap = {
+        "type": "heatmap",
+        "x": [row.epoch for row in rows],
+        "y": names,
+        "z": cells,
+        "zmin": 0,
+        "colorscale": HEAT,
+        "colorbar": {"title": {"text": "rate"}, "thickness": 12, "outlinewidth": 0},
+        "hovertemplate": "%{y}<br>epoch %{x}: rate %{z:.4g}<extra></extra>",
+        "xgap": 0,
+        "ygap": 1,
+    }
+    return {"data": [heatmap], "layout": drawn}
+
+
+def naive_difference(record: Record, metric: str) -> list[tuple[float, float]]:
+    """Validation minus the training metric as logged, where the run logged one."""
+    train = train_key(record, metric)
+    if train is None:
+        return []
+    return [
+        (row.epoch, row.values[metric] - row.values[train])
+        for row in record.metrics
+        if metric in row.values and train in row.values
+    ]
+
+
+def train_key(record: Record, metric: str) -> str | None:
+    """The training metric that belongs to a validation metric, by its name.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from thinned.report import MetricRow
+        >>> record = Record(Path("r"), metrics=[MetricRow(1, 0, {"val/loss": 1, "train/loss": 1})])
+        >>> train_key(record, "val/loss")
+        'train/loss'
+    """
+    keys = set(record.metric_names())
+    for word in ("validation", "valid", "val"):
+        if word in metric:
+            for train in ("train", "training"):
+                name = metric.replace(word, train, 1)
+                for key in (f"{name}_epoch", name):
+                    if key in keys:
+                        return key
+    return None
+
+
+def thin(points: Points, limit: int = MAX_POINTS) -> list[tuple[float, float]]:
+    """Keep about ``limit`` points, the last one among them."""
+    points = list(points)
+    if len(points) <= limit:
+        return points
+    every = math.ceil(len(points) / limit)
+    kept = points[::every]
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN; a line has a hole there."""
+    return value if math.isfinite(value) else None
+
+
+def escape(text: str) -> str:
+    """Plotly reads some tags in its texts: what users named must stay text.
+
+    Example:
+        >>> escape("<b>a & b</b>")
+        '&lt;b&gt;a &amp; b&lt;/b&gt;'
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shorten(path: str, length: int = 34) -> str:
+    """Cut a long path in front, where paths are alike.
+
+    Example:
+        >>> shorten("model.encoder.layers.3.attention.dropout", 24)
+        '…ers.3.attention.dropout'
+    """
+    return path if len(path) <= length else "…" + path[1 - length :]
+
+
+def values(figure: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """The numbers of a line figure as a table: heading and rows, thinned to some dozens."""
+    lines = [each for each in figure["data"] if each["type"] == "scatter"]
+    at: dict[float, list[Any]] = {}
+    for i, each in enumerate(lines):
+        for x, y in zip(each["x"], each["y"], strict=True):
+            at.setdefault(x, [None] * len(lines))[i] = y
+    rows = [[round(x, 3), *at[x]] for x in sorted(at)]
+    every = math.ceil(len(rows) / 60) or 1
+    kept = rows[::every]
+    if rows and kept[-1] is not rows[-1]:
+        kept.append(rows[-1])
+    return ["epoch", *(each["name"] for each in lines)], kept

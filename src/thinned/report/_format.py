@@ -1,0 +1,52 @@
+"""Numbers as text: as many digits as the error allows."""
+
+import math
+
+
+def plus_minus(mean: float, se: float | None) -> str:
+    """Write a mean with its standard error, both to the error's second digit.
+
+    Example:
+        >>> plus_minus(0.412345, 0.00634), plus_minus(0.5, None)
+        ('0.4123 ± 0.0063', '0.5')
+    """
+    if se is None or not math.isfinite(se) or not math.isfinite(mean):
+        return short(mean)
+    digits = decimals(se)
+    return f"{mean:.{digits}f} ± {se:.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """Write a difference with its sign.
+
+    Example:
+        >>> signed(0.01234), signed(-3.0)
+        ('+0.0123', '\u22123')
+    """
+    if value is None:
+        return ""
+    text = short(abs(value), 3)
+    return f"\u2212{text}" if value < 0 else f"+{text}"
+
+
+def short(value: float | None, digits: int = 4) -> str:
+    """Write a number in as many significant digits, without an exponent where that is readable.
+
+    Example:
+        >>> short(0.123456), short(12345.6), short(1e-7), short(0.5)
+        ('0.1235', '12346', '1e-07', '0.5')
+    """
+    if value is None:
+        return ""
+    if not math.isfinite(value):
+        return str(value)
+    if abs(value) >= 10**digits:
+        return f"{value:.0f}"
+    return f"{value:.{digits}g}"
+
+
+def decimals(error: float) -> int:
+    """How many decimals an error of this size leaves."""
+    if error <= 0:
+        return 4
+    return min(8, max(0, 1 - math.floor(math.log10(error))))

@@ -1,0 +1,117 @@
+"""The page of one run."""
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from thinned.report import _figures as figures
+from thinned.report._answer import answer, course, main_metric, onset
+from thinned.report._format import short
+from thinned.report._record import Record, read_record
+from thinned.report._render import render, write
+
+PAGE_NAME = "report.html"
+STATUS_TONES = {"finished": "good", "running": "calm", "failed": "bad", "crashed": "bad"}
+
+
+def write_page(run: str | Path | Record, out: str | Path | None = None) -> Path:
+    """Write the page of one run: a single HTML file that loads nothing.
+
+    Args:
+        run: the run's folder, its ``record.jsonl``, or the record itself.
+        out: the file to write; without it ``report.html`` beside the record.
+
+    Returns:
+        The file that was written.
+    """
+    record = run if isinstance(run, Record) else read_record(run)
+    return write(page(record), Path(out) if out else record.folder / PAGE_NAME)
+
+
+def page(record: Record) -> str:
+    """Make the page of one run, as text."""
+    drawn = run_figures(record)
+    sites = [
+        [
+            site.get("path"),
+            site.get("kind"),
+            site.get("class"),
+            site.get("group") or "",
+            site.get("rate"),
+            _last_rate(record, str(site.get("path"))),
+            {True: "yes", False: "no", None: "not shown"}.get(site.get("live"), ""),
+        ]
+        for site in record.sites
+    ]
+    return render(
+        "run.html",
+        {name: figure for name, (figure, *_) in drawn.items()},
+        title=f"{record.name}: thinned report",
+        record=record,
+        status_tone=STATUS_TONES.get(record.status, "warn"),
+        found=answer(record),
+        drawn=drawn,
+        sites=sites,
+        config=json.dumps(record.config, indent=2, ensure_ascii=False),
+        **made(),
+    )
+
+
+def made() -> dict[str, str]:
+    """When and by what a page was made."""
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return {"made": now, "version": version("thinned")}
+
+
+def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
+    """The figures that this run has: the figure, its title, and its text alternative."""
+    metric = main_metric(record)
+    went = course(record, metric) if metric else None
+    drawn: dict[str, tuple[Any, str, str]] = {}
+    if metric and went:
+        marks = [figures.mark(went.best_epoch, "best", "@best", low=True)]
+        since = onset(record)
+        if since is not None:
+            marks.append(figures.mark(since, "onset", "@onset"))
+        text = (
+            f"{metric} is best at epoch {short(went.best_epoch, 3)} ({short(went.best)}) and "
+            f"{short(went.last)} at the end. Where validation leaves the training probe behind, "
+            "the run overfits."
+        )
+        drawn["learning"] = (
+            figures.learning(record, metric, marks),
+            "Probe against validation",
+            text,
+        )
+        if record.series(f"overfit/gap/{metric}"):
+            text = (
+                "Validation minus training probe, both measured without dropout by the same "
+                "code. A gap that grows while validation gets worse is overfitting."
+            )
+            drawn["gap"] = (figures.gap(record, metric, marks), "The fair gap", text)
+        if record.series(f"overfit/inflation/{metric}"):
+            text = (
+                "Training metrics are logged with dropout on, which makes them worse than the "
+                "model is. This is the part of the naive difference that dropout itself makes."
+            )
+            drawn["noise"] = (
+                figures.noise(record, metric),
+                "What of the difference is noise",
+                text,
+            )
+    if any(row.groups for row in record.rates):
+        text = "The rate of each group over time, read back from the modules."
+        drawn["rates"] = (figures.rates(record), "Rates", text)
+    if any(row.sites for row in record.rates):
+        text = "Each row is a place in the model that holds a rate, the first layer on top."
+        drawn["heat"] = (figures.heat(record), "Rate of every site", text)
+    return drawn
+
+
+def _last_rate(record: Record, path: str) -> float | None:
+    for row in reversed(record.rates):
+        if path in row.sites:
+            return row.sites[path]
+    return None
