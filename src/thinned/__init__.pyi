@@ -6,6 +6,7 @@ from ._errors import NoEffectError as NoEffectError
 from ._errors import ThinnedWarning as ThinnedWarning
 from ._log import set_verbosity as set_verbosity
 from .callbacks import regularize as regularize
+from .diagnosis import diagnose as diagnose
 from .surgery import Edit as Edit
 from .surgery import Site as Site
 from .surgery import SiteList as SiteList
