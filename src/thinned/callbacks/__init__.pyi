@@ -1,1 +1,2 @@
 from ._dropout_scheduler import DropoutScheduler as DropoutScheduler
+from ._run_record import RunRecord as RunRecord
