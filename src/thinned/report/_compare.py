@@ -104,6 +104,7 @@ class Comparison:
             smallest rate, else the best).
         best: label of the arm with the best mean.
         conclusion: what it comes to, in words.
+        evidence: the numbers behind the conclusion.
         action: what to do next, in words.
     """
 
@@ -113,6 +114,7 @@ class Comparison:
     chosen: str | None = None
     best: str | None = None
     conclusion: str = ""
+    evidence: list[str] = field(default_factory=list)
     action: str = ""
 
     @property
@@ -206,7 +208,8 @@ def compare(
     ordered.sort(key=lambda arm: (arm is not base, _rank(arm)))
     found = Comparison(columns=columns, arms=ordered, baseline=base.label if base else None)
     _fill(found)
-    found.conclusion, found.action = conclusion(found)
+    told = conclusion(found)
+    found.conclusion, found.evidence, found.action = told.headline, told.evidence, told.action
     return found
 
 

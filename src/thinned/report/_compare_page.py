@@ -6,7 +6,7 @@ from typing import Any
 from thinned.report import _compare_figures as figures
 from thinned.report._answer import Answer, Tile
 from thinned.report._compare import Comparison
-from thinned.report._format import plus_minus, short, signed
+from thinned.report._format import p_value, plus_minus, signed
 from thinned.report._page import made
 from thinned.report._render import render, write
 from thinned.report._table import state
@@ -62,7 +62,7 @@ def common_folder(found: Comparison) -> Path:
 
 
 def _answer(found: Comparison) -> Answer:
-    told = Answer(headline=found.conclusion, action=found.action)
+    told = Answer(headline=found.conclusion, evidence=found.evidence, action=found.action)
     chosen, base = found.arm(found.chosen), found.arm(found.baseline)
     if found.significant:
         told.word, told.tone, told.sign = "significantly better", "good", "✓"
@@ -106,7 +106,7 @@ def _arm_row(found: Comparison, arm: Any) -> list[Any]:
             interval = (
                 f"{signed(change.low)} to {signed(change.high)}" if change.low is not None else ""
             )
-            row += [signed(change.mean), interval, short(change.p, 2)]
+            row += [signed(change.mean), interval, p_value(change.p).removeprefix("= ")]
         row.append("yes" if arm.within_one_se else "no")
     return row
 

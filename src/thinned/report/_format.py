@@ -45,6 +45,18 @@ def short(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def p_value(p: float | None) -> str:
+    """Write a p with its sign of relation; more than four decimals say nothing.
+
+    Example:
+        >>> p_value(0.0321), p_value(1e-9)
+        ('= 0.032', '< 0.0001')
+    """
+    if p is None:
+        return ""
+    return "< 0.0001" if p < 1e-4 else f"= {short(p, 2)}"
+
+
 def decimals(error: float) -> int:
     """How many decimals an error of this size leaves."""
     if error <= 0:

@@ -118,7 +118,7 @@ def read_record(path: str | Path, *, rates: bool = True) -> Record:
         >>> writer.write("end", status="finished")
         >>> record = read_record(writer.path)
         >>> record.name, record.status, record.series("val_loss")
-        ('first', 'finished', [(0, 0.5)])
+        ('first', 'finished', [(0.0, 0.5)])
     """
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from thinned.report._compare import Arm, Comparison
-from thinned.report._format import plus_minus, short, signed
+from thinned.report._format import p_value, plus_minus, signed
+from thinned.report._statistics import Difference
 from thinned.report._writer import plain
 
 _LEFT_OUT = ("running", "failed", "crashed", "interrupted")
@@ -17,14 +18,16 @@ _LEFT_OUT = ("running", "failed", "crashed", "interrupted")
 
 def table(found: Comparison) -> Table:
     """Draw the comparison: a row an arm, means ± standard errors, difference to the baseline."""
-    drawn = Table(title=Text(found.conclusion), caption=Text(found.action), title_justify="left")
-    drawn.add_column("")
+    told = "\n".join([found.conclusion, *found.evidence])
+    drawn = Table(title=Text(told), caption=Text(found.action), title_justify="left")
+    drawn.caption_justify, drawn.caption_style = "left", "bold"
+    drawn.add_column(Text(" ".join(found.settings) or "arm"), overflow="fold")
     drawn.add_column("runs", justify="right")
     for column in found.columns:
-        drawn.add_column(Text(column.title), justify="right")
+        drawn.add_column(Text(f"{column.key}\n{column.at}"), justify="right")
     if found.baseline is not None:
-        drawn.add_column(Text(f"difference to {found.baseline}"), justify="right")
-        drawn.add_column("p", justify="right")
+        drawn.add_column(Text(f"{found.main.key} minus\n{found.baseline}"), justify="right")
+        drawn.add_column("\np", justify="right")
     for arm in found.arms:
         drawn.add_row(*_cells(found, arm), style="bold" if arm.label == found.chosen else "")
     return drawn
@@ -44,18 +47,28 @@ def state(arm: Arm) -> str:
 
 def _cells(found: Comparison, arm: Arm) -> list[Text]:
     mark = " ←" if arm.label == found.chosen else ""
-    cells = [f"{arm.label}{mark}", state(arm)]
+    cells = [" ".join(arm.choice.values()) + mark, state(arm)]
     means = [arm.estimates.get(column.title) for column in found.columns]
     cells += [plus_minus(mean.mean, mean.se) if mean else "" for mean in means]
     if found.baseline is not None:
         change = arm.differences.get(found.main.title)
-        cells.append(
-            ""
-            if change is None
-            else signed(change.mean) + (f" ± {short(change.se, 2)}" if change.se else "")
-        )
-        cells.append("" if change is None or change.p is None else short(change.p, 2))
+        cells += [difference(change), p_value(change.p).removeprefix("= ") if change else ""]
     return [Text(cell) for cell in cells]
+
+
+def difference(change: Difference | None) -> str:
+    """A difference with its standard error.
+
+    Example:
+        >>> difference(Difference(mean=-0.0944, se=0.0031, n=5))
+        '\u22120.0944 ± 0.0031'
+    """
+    if change is None:
+        return ""
+    if change.se is None:
+        return signed(change.mean)
+    sign = "\u2212" if change.mean < 0 else "+"
+    return sign + plus_minus(abs(change.mean), change.se)
 
 
 def to_csv(found: Comparison, path: str | Path) -> Path:
@@ -92,6 +105,7 @@ def as_dict(found: Comparison) -> dict[str, Any]:
         "chosen": found.chosen,
         "significant": found.significant,
         "conclusion": found.conclusion,
+        "evidence": found.evidence,
         "action": found.action,
         "arms": [_arm(arm) for arm in found.arms],
     }

@@ -1,85 +1,130 @@
-"""What a comparison comes to, in words."""
+"""What a comparison comes to, in words: a sentence, its evidence, and what to do next."""
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from thinned.report._format import plus_minus, short, signed
+from thinned.report._format import p_value, plus_minus, short, signed
 
 if TYPE_CHECKING:
     from thinned.report._compare import Arm, Comparison
+    from thinned.report._statistics import Difference
+
+MORE_SEEDS = "Run several seeds, at least 3, better 5: seed=1,2,3,4,5."
 
 
-def conclusion(found: "Comparison") -> tuple[str, str]:
+@dataclass(slots=True)
+class Told:
+    """A conclusion with its evidence and the suggested action."""
+
+    headline: str
+    action: str
+    evidence: list[str] = field(default_factory=list)
+
+
+def conclusion(found: "Comparison") -> Told:
     """Say what was found, and what to do next."""
     base, best = found.arm(found.baseline), found.arm(found.best)
     if best is None:
-        running = sum(arm.count("running") for arm in found.arms)
-        rest = f"{running} of {len(found.runs)} still run" if running else "all ended early"
-        return f"No run has come to its end yet: {rest}.", "Compare again when they have."
-    if base is None:
-        only = found.arms[0]
-        told = f"{found.main.key} {_mean(found, only)}, over {_seeds(found, only)}."
-        return told, "Nothing to compare with: add runs with another rate, and without dropout."
-    if base.estimates.get(found.main.title) is None:
-        told = f"The baseline {base.label} has no finished run, so nothing can be compared with it."
-        return told, f"Run {base.label}, or name another baseline."
-    if best is base:
-        return _nothing_better(found, base)
-    change = best.differences.get(found.main.title)
-    told = f"{_verb(found)} {found.main.key}: {_mean(found, best)} against {_mean(found, base)}"
-    if change is None or change.p is None:
-        return (
-            f"{best.label} {told} with {base.label}, but one seed has no error bar.",
-            "Run several seeds, at least 3, better 5: seed=1,2,3,4,5.",
+        told = _nothing_finished(found)
+    elif base is None:
+        told = Told(
+            f"{found.main.key} is {_mean(found, best)}, and there is nothing to compare it with",
+            "Add runs with another rate, and some without dropout.",
         )
-    kind = "paired difference" if change.paired else "difference"
-    numbers = (
-        f"{kind} {signed(change.mean)}, 95% interval {signed(change.low)} to {signed(change.high)},"
-        f" {change.n} seeds, p = {short(change.p, 2)}"
-    )
+    elif found.main.title not in base.estimates:
+        told = Told(
+            f"The baseline {base.label} has no finished run, so nothing can be compared with it",
+            f"Run {base.label}, or name another baseline.",
+        )
+    elif best is base:
+        told = _nothing_better(found, base)
+    else:
+        told = _something_better(found, base, best)
+    told.evidence += _left_out(found)
+    return told
+
+
+def _nothing_finished(found: "Comparison") -> Told:
+    running = sum(arm.count("running") for arm in found.arms)
+    rest = f"{running} of {len(found.runs)} still run" if running else "all ended early"
+    return Told(f"No run has come to its end: {rest}", "Compare again when some have.")
+
+
+def _something_better(found: "Comparison", base: "Arm", best: "Arm") -> Told:
+    change = best.differences[found.main.title]
+    means = f"{_mean(found, best)} against {_mean(found, base)}"
+    if change.p is None:
+        return Told(
+            f"{best.label} has the better {found.main.key}, but one seed has no error bar",
+            MORE_SEEDS,
+            [f"{found.main.title}: {means}."],
+        )
+    evidence = [f"{found.main.title}: {means} (mean ± standard error).", _numbers(found, change)]
     if not change.significant:
-        told = (
-            f"No significant difference: {best.label} has the best mean {found.main.key} "
-            f"({_mean(found, best)}), but {base.label} is within the noise of the seeds "
-            f"({numbers})."
+        return Told(
+            f"No significant difference: {best.label} has the best mean {found.main.key}, but "
+            f"{base.label} is within the noise of the seeds",
+            "Keep the simpler setting; add seeds if so small a difference would matter.",
+            evidence,
         )
-        return told, "Keep the simpler setting; add seeds if so small a difference would matter."
     chosen = found.arm(found.chosen) or best
     action = f"Use {chosen.label}"
     if chosen is not best:
         action += f": it is as good as {best.label} to one standard error, and interferes less"
-    return f"{best.label} {told} with {base.label} ({numbers}).", f"{action}."
+    verb = "raises" if found.main.mode == "max" else "lowers"
+    return Told(
+        f"{best.label} {verb} {found.main.key} by {_amount(found, base, change)} against "
+        f"{base.label}",
+        f"{action}.",
+        evidence,
+    )
 
 
-def _nothing_better(found: "Comparison", base: "Arm") -> tuple[str, str]:
+def _nothing_better(found: "Comparison", base: "Arm") -> Told:
     changes = [arm.differences.get(found.main.title) for arm in found.arms if arm is not base]
     known = [change for change in changes if change is not None and change.p is not None]
-    told = f"Nothing beats {base.label}: it has the best mean {found.main.key}"
-    if known and all(change.significant for change in known):
-        return (
-            f"{told} ({_mean(found, base)}), and all others are significantly worse.",
-            "Leave it as it is; smaller rates are the only ones worth a further try.",
-        )
+    best = f"{base.label} has the best {found.main.key}"
+    evidence = [f"{found.main.title}: {_mean(found, base)} (mean ± standard error)."]
     if not known:
-        return (
-            f"{told} ({_mean(found, base)}), but one seed has no error bar.",
-            "Run several seeds, at least 3, better 5: seed=1,2,3,4,5.",
+        return Told(f"{best}, but one seed has no error bar", MORE_SEEDS, evidence)
+    if all(change.significant for change in known):
+        return Told(
+            f"{best}, and all others are significantly worse",
+            "Leave it as it is; only smaller changes are worth a further try.",
+            evidence,
         )
-    told = (
-        f"No significant difference in favour of any other: {base.label} has the best mean "
-        f"{found.main.key} ({_mean(found, base)})."
+    return Told(
+        f"No significant improvement: {best}",
+        "Leave it as it is, or try other rates.",
+        evidence,
     )
-    return told, "Leave it as it is, or try other rates."
 
 
-def _verb(found: "Comparison") -> str:
-    return "raises" if found.main.mode == "max" else "lowers"
+def _left_out(found: "Comparison") -> list[str]:
+    lost = [
+        f"{count} {status}"
+        for status in ("running", "failed", "crashed", "interrupted")
+        if (count := sum(arm.count(status) for arm in found.arms))
+    ]
+    return [f"Not in the means: {', '.join(lost)}, of {len(found.runs)} runs."] if lost else []
+
+
+def _numbers(found: "Comparison", change: "Difference") -> str:
+    kind = "Paired difference" if change.paired else "Difference of the means"
+    arms = sum(found.main.title in arm.differences for arm in found.arms)
+    holm = f" (Holm's, of {arms} comparisons)" if arms > 1 else ""
+    return (
+        f"{kind} {signed(change.mean)}, 95% interval {signed(change.low)} to "
+        f"{signed(change.high)}, {change.n} seeds, p {p_value(change.p)}{holm}."
+    )
+
+
+def _amount(found: "Comparison", base: "Arm", change: "Difference") -> str:
+    before = base.estimates[found.main.title].mean
+    amount = short(abs(change.mean), 3)
+    return f"{amount} ({abs(change.mean / before):.0%})" if before else amount
 
 
 def _mean(found: "Comparison", arm: "Arm") -> str:
-    mean = arm.estimates.get(found.main.title)
-    return plus_minus(mean.mean, mean.se) if mean else "no value"
-
-
-def _seeds(found: "Comparison", arm: "Arm") -> str:
-    n = arm.estimates[found.main.title].n
-    return f"{n} seed{'s' if n != 1 else ''}"
+    mean = arm.estimates[found.main.title]
+    return plus_minus(mean.mean, mean.se)
