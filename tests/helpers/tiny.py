@@ -79,7 +79,7 @@ def trainer(namespace="pytorch_lightning", **options):
     quiet = {
         "accelerator": "cpu",
         "devices": 1,
-        "max_epochs": 1,
+        "max_epochs": None if {"max_steps", "max_time"} & options.keys() else 1,
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,

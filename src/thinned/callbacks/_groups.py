@@ -1,0 +1,125 @@
+"""The groups of a scheduler: which sites follow which schedule, under which name."""
+
+import dataclasses
+import warnings
+from collections.abc import Iterable, Mapping
+
+from torch import nn
+
+from thinned._errors import NoEffectError, ThinnedWarning
+from thinned.schedules import Profile, Schedule
+from thinned.surgery import Site, SiteList, chosen, find_sites, group_name, split_name
+
+from ._writer import GroupWriter
+
+
+class Group:
+    """Sites that follow one schedule under one name.
+
+    Args:
+        name: the logged name.
+        schedule: the rate by progress.
+        sites: the sites, at least one.
+        profile: how the rate varies over them.
+    """
+
+    def __init__(self, name: str, schedule: Schedule, sites: SiteList, profile: Profile) -> None:
+        self.name, self.schedule, self.sites, self.profile = name, schedule, sites, profile
+        self._writer = GroupWriter(sites, profile)
+        self._written: float | None = None
+        self._warned = False
+
+    def __str__(self) -> str:
+        """Say what follows what."""
+        held = self.sites.summary()
+        return f"dropout/{self.name}/rate: {held} sites follow {self.schedule}, {self.profile}"
+
+    @property
+    def rate(self) -> float:
+        """The largest rate of its sites, read back; with any profile that is the group's rate."""
+        return max(site.rate for site in self.sites)
+
+    def move(self, progress: float) -> None:
+        """Set all sites to where the schedule is at ``progress``."""
+        rate = float(self.schedule(progress))
+        if rate != self._written:
+            self._writer.write(rate)
+            self._written = rate
+
+    def verify(self) -> None:
+        """Warn, once, if a site does not hold the rate that it was given."""
+        if self._warned or self._written is None:
+            return
+        for site, given in zip(self.sites, self._writer.shares(self._written), strict=True):
+            if abs(site.rate - given) > 1e-6:
+                self._warned = True
+                warnings.warn(
+                    f"The site {site.path!r} was set to {given:g} and holds {site.rate:g}: "
+                    f"something else sets it too. The group {self.name!r} is logged as it is held.",
+                    ThinnedWarning,
+                    stacklevel=2,
+                )
+                return
+
+
+def make_groups(
+    model: nn.Module,
+    plan: Mapping[str, Schedule],
+    within: Iterable[str],
+    exclude: Iterable[str],
+    kinds: str | Iterable[str] | None,
+    profile: Profile,
+) -> list[Group]:
+    """Return a group for each pattern of the plan; the first pattern that matches a site has it.
+
+    Raises:
+        NoEffectError: if a pattern is left with no site.
+    """
+    held = find_sites(model)
+    within = tuple(within)
+    base = held if within == ("*",) else chosen(held, within, exclude, kinds)
+    groups: list[Group] = []
+    taken: dict[tuple[int, str], str] = {}
+    for key, schedule in plan.items():
+        free = SiteList((site for site in base if site.key not in taken), named=base.named)
+        try:
+            sites = chosen(free, split_name(key)[1], exclude, kinds)
+        except NoEffectError as error:
+            raise _shadowed(base, key, taken) or error from None
+        name = group_name(key, [group.name for group in groups])
+        alive = [dataclasses.replace(site, group=name) for site in sites if site.live is not False]
+        groups.append(Group(name, schedule, SiteList(alive, named=True), profile))
+        taken.update((site.key, key) for site in sites)
+    return groups
+
+
+def _shadowed(base: SiteList, key: str, taken: Mapping[tuple[int, str], str]) -> Exception | None:
+    """Return an error that names the earlier pattern which took all that this one matches."""
+    matched = base.select(split_name(key)[1])
+    owners = {taken[site.key] for site in matched if site.key in taken}
+    if not owners:
+        return None
+    earlier = ", ".join(repr(owner) for owner in sorted(owners))
+    msg = (
+        f"Expected a site to be left for {key!r}, but all {len(matched)} that match it already "
+        f"belong to {earlier}. The first pattern that matches wins: put {key!r} before it."
+    )
+    return NoEffectError(msg)
+
+
+def refuse_shared(groups: Iterable[Group]) -> None:
+    """Raise if a site is in two groups, of whichever schedulers.
+
+    Raises:
+        ValueError: naming the site and both groups.
+    """
+    seen: dict[tuple[int, str], tuple[Group, Site]] = {}
+    for group in groups:
+        for site in group.sites:
+            other = seen.setdefault(site.key, (group, site))[0]
+            if other is not group:
+                msg = (
+                    f"Expected each site to follow one schedule, got {site.path!r} in the groups "
+                    f"{other.name!r} and {group.name!r} of two schedulers. Exclude it from one."
+                )
+                raise ValueError(msg)

@@ -1,0 +1,146 @@
+"""What we need to know of Lightning's inside: its two names, and its fit loop's counters.
+
+All private names that concern the clock stand in this file.
+"""
+
+import importlib
+import math
+from typing import Any
+
+from thinned._checks import check_number
+
+from ._plan import Counters, Progress, fraction, planned_batches, planned_epochs
+
+NAMESPACES = ("lightning.pytorch", "pytorch_lightning")
+
+
+def namespace(trainer: Any) -> str:
+    """Return the package that a trainer comes from: ``lightning.pytorch`` or its other name.
+
+    The two hold the same code twice, so a class of one is none of the other's: ``isinstance`` must
+    ask for the class of the trainer's own package.
+
+    Raises:
+        TypeError: if it is a trainer of neither.
+    """
+    for cls in type(trainer).__mro__:
+        for name in NAMESPACES:
+            if cls.__module__ == name or cls.__module__.startswith(f"{name}."):
+                return name
+    msg = f"Expected a Trainer of lightning.pytorch or pytorch_lightning, got {type(trainer)!r}."
+    raise TypeError(msg)
+
+
+def lightning_class(trainer: Any, name: str) -> type:
+    """Return the class ``callbacks.<name>`` of the trainer's own package."""
+    found = getattr(importlib.import_module(f"{namespace(trainer)}.callbacks"), name)
+    if not isinstance(found, type):
+        msg = f"Expected `name` to be that of a class in callbacks, got {name!r}."
+        raise TypeError(msg)
+    return found
+
+
+def callbacks_of(trainer: Any, name: str) -> list[Any]:
+    """Return the trainer's callbacks of that Lightning class, such as ``EarlyStopping``."""
+    cls = lightning_class(trainer, name)
+    return [callback for callback in trainer.callbacks if isinstance(callback, cls)]
+
+
+def all_callbacks(trainer: Any) -> list[Any]:
+    """Return the trainer's callbacks (an attribute that Lightning does not declare)."""
+    return list(trainer.callbacks)
+
+
+def progress(trainer: Any, total_steps: int | None = None, every: str | int = "step") -> Progress:
+    """Say how far a training is, from the fit loop's own counters.
+
+    It is right at the start of each training batch, with several optimizers, manual optimization,
+    accumulation that changes, ``max_epochs``, ``max_steps``, and after a resume, since nothing is
+    counted here. With ``max_time`` the larger of the share of batches and the share of time.
+
+    Where optimization is manual and only ``max_steps`` limits the training, the number of batches
+    is estimated from the steps that a batch took so far; give ``total_steps`` to be exact.
+
+    Args:
+        trainer: a Trainer that is fitting.
+        total_steps: length of the training in batches, where the limits do not say it or to
+            overrule them.
+        every: the unit that has one rate: ``"step"`` (a batch), ``"epoch"`` or a number of
+            batches. Unit k of N is at k / (N - 1).
+    """
+    counters = _counters(trainer)
+    planned = planned_batches(counters) if total_steps is None else total_steps
+    if every == "step":
+        share = fraction(counters.batches_done, planned)
+    elif every == "epoch":
+        epochs = planned_epochs(counters)
+        if total_steps is not None:
+            epochs = math.ceil(total_steps / counters.batches_per_epoch) or math.inf
+        share = fraction(counters.epochs_done, epochs)
+    else:
+        size = int(check_number("every", every, 1))
+        blocks = planned if planned == math.inf else math.ceil(planned / size)
+        share = fraction(counters.batches_done // size, blocks)
+    if (timed := _time_share(trainer)) is not None:
+        share = timed if share is None else max(share, timed)
+    known = None if planned == math.inf else int(planned)
+    return Progress(counters.batches_done, known, share)
+
+
+def _counters(trainer: Any) -> Counters:
+    loop = trainer.fit_loop
+    epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress
+    inside = epochs.started > epochs.processed  # else the batch counter is of the epoch before
+    accumulation, last_change = _accumulation(trainer)
+    return Counters(
+        batches_done=batches.total.completed,
+        # Processed, and not completed: at a batch's end the step count has moved on as well.
+        batches_in_epoch=batches.current.processed if inside else 0,
+        epochs_done=epochs.processed,
+        batches_per_epoch=loop.max_batches,
+        steps_done=trainer.global_step,
+        max_epochs=math.inf if loop.max_epochs in (None, -1) else loop.max_epochs,
+        max_steps=math.inf if loop.max_steps == -1 else loop.max_steps,
+        accumulation=accumulation,
+        last_change=last_change,
+        steps_per_batch=_steps_per_batch(trainer, batches.total.processed),
+    )
+
+
+def _steps_per_batch(trainer: Any, processed: int) -> float | None:
+    if trainer.lightning_module is None or trainer.lightning_module.automatic_optimization:
+        return None
+    if processed and trainer.global_step:
+        return float(trainer.global_step / processed)
+    return float(max(1, len(trainer.optimizers)))
+
+
+def _accumulation(trainer: Any) -> tuple[Any, int]:
+    """Return batches a step by epoch, and the epoch of the last change."""
+    now = trainer.accumulate_grad_batches
+    for callback in callbacks_of(trainer, "GradientAccumulationScheduler"):
+        return callback.get_accumulate_grad_batches, max(callback.epochs)
+    return (lambda _: now), 0
+
+
+def _time_share(trainer: Any) -> float | None:
+    """Return the larger share of a time limit (``max_time``) that is used, the same on all ranks.
+
+    Each rank has its own clock, and ranks must agree on the rates.
+    """
+    shares = [
+        timer.time_elapsed() / timer._duration
+        for timer in callbacks_of(trainer, "Timer")
+        if timer._duration
+    ]
+    if not shares:
+        return None
+    share = min(1.0, max(shares))
+    return float(trainer.strategy.broadcast(share)) if trainer.world_size > 1 else share
+
+
+def log_step(trainer: Any) -> int | None:
+    """Return the step under which loggers expect values now, None where none are due."""
+    if not trainer.loggers or not trainer._logger_connector.should_update_logs:
+        return None
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
