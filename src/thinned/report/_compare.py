@@ -143,11 +143,11 @@ class Comparison:
         found = arm.differences.get(self.main.title) if arm else None
         return found is not None and found.significant and is_better(found.mean, self.main)
 
-    def table(self) -> "Table":
-        """A rich table for the terminal."""
+    def table(self, width: int = 120) -> "Table":
+        """A rich table for the terminal, with the columns that fit into ``width``."""
         from thinned.report._table import table
 
-        return table(self)
+        return table(self, width)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write one row a run."""

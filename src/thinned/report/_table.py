@@ -2,13 +2,15 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from thinned.report._compare import Arm, Comparison
+from thinned.report._compare import Arm, Column, Comparison
 from thinned.report._format import p_value, plus_minus, signed
 from thinned.report._statistics import Difference
 from thinned.report._writer import plain
@@ -16,21 +18,53 @@ from thinned.report._writer import plain
 _LEFT_OUT = ("running", "failed", "crashed", "interrupted")
 
 
-def table(found: Comparison) -> Table:
-    """Draw the comparison: a row an arm, means ± standard errors, difference to the baseline."""
+def table(found: Comparison, width: int = 120) -> Table:
+    """Draw the comparison: a row an arm, means ± standard errors, difference to the baseline.
+
+    Columns that do not fit into ``width`` are left out, the less important ones first.
+    """
+    columns = _columns(found)
+    while len(columns) > 3 and sum(_width(column) + 2 for column in columns) > width:
+        columns.pop()
     told = "\n".join([found.conclusion, *found.evidence])
-    drawn = Table(title=Text(told), caption=Text(found.action), title_justify="left")
-    drawn.caption_justify, drawn.caption_style = "left", "bold"
-    drawn.add_column(Text(" ".join(found.settings) or "arm"), overflow="fold")
-    drawn.add_column("runs", justify="right")
-    for column in found.columns:
-        drawn.add_column(Text(f"{column.key}\n{column.at}"), justify="right")
-    if found.baseline is not None:
-        drawn.add_column(Text(f"{found.main.key} minus\n{found.baseline}"), justify="right")
-        drawn.add_column("\np", justify="right")
-    for arm in found.arms:
-        drawn.add_row(*_cells(found, arm), style="bold" if arm.label == found.chosen else "")
+    drawn = Table(title=Text(told), caption=Text(found.action), box=SIMPLE_HEAD, padding=(0, 1))
+    drawn.title_justify = drawn.caption_justify = "left"
+    drawn.title_style = drawn.caption_style = "bold"
+    drawn.collapse_padding = True
+    for i, (head, *_) in enumerate(columns):
+        drawn.add_column(Text(head), justify="right" if i else "left", no_wrap=True)
+    for i, arm in enumerate(found.arms):
+        style = "bold" if arm.label == found.chosen else ""
+        drawn.add_row(*(Text(column[i + 1]) for column in columns), style=style)
     return drawn
+
+
+def _width(column: list[str]) -> int:
+    return max(len(line) for cell in column for line in cell.split("\n"))
+
+
+def _columns(found: Comparison) -> list[list[str]]:
+    """The columns as text, heading first, the most important ones first."""
+    arms = found.arms
+    marks = {found.chosen: " ←"}
+    names = [" ".join(arm.choice.values()) + marks.get(arm.label, "") for arm in arms]
+    columns = [[" ".join(found.settings) or "arm", *names]]
+    columns.append(["runs", *(state(arm) for arm in arms)])
+    main, last, *further = (
+        [f"{column.key}\n{column.at}", *_means(arms, column)] for column in found.columns
+    )
+    columns.append(main)
+    if found.baseline is not None:
+        changes = [arm.differences.get(found.main.title) for arm in arms]
+        columns.append([f"minus\n{found.baseline}", *(difference(change) for change in changes)])
+        values = [p_value(change.p).removeprefix("= ") if change else "" for change in changes]
+        columns.append(["p", *values])
+    return [*columns, *further, last]
+
+
+def _means(arms: Sequence[Arm], column: Column) -> list[str]:
+    means = [arm.estimates.get(column.title) for arm in arms]
+    return [plus_minus(mean.mean, mean.se) if mean else "" for mean in means]
 
 
 def state(arm: Arm) -> str:
@@ -43,17 +77,6 @@ def state(arm: Arm) -> str:
     others = {status: arm.count(status) for status in _LEFT_OUT}
     left_out = [f"{count} {status}" for status, count in others.items() if count]
     return ", ".join([str(arm.count("finished")), *left_out])
-
-
-def _cells(found: Comparison, arm: Arm) -> list[Text]:
-    mark = " ←" if arm.label == found.chosen else ""
-    cells = [" ".join(arm.choice.values()) + mark, state(arm)]
-    means = [arm.estimates.get(column.title) for column in found.columns]
-    cells += [plus_minus(mean.mean, mean.se) if mean else "" for mean in means]
-    if found.baseline is not None:
-        change = arm.differences.get(found.main.title)
-        cells += [difference(change), p_value(change.p).removeprefix("= ") if change else ""]
-    return [Text(cell) for cell in cells]
 
 
 def difference(change: Difference | None) -> str:
