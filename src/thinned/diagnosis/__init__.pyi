@@ -1,0 +1,11 @@
+from ._context import Context as Context
+from ._diagnose import all_rules as all_rules
+from ._diagnose import diagnose as diagnose
+from ._finding import SEVERITIES as SEVERITIES
+from ._finding import Finding as Finding
+from ._rule import RULES as RULES
+from ._rule import Hit as Hit
+from ._rule import Rule as Rule
+from ._rule import rule as rule
+from ._table import as_markdown as as_markdown
+from ._table import table as table

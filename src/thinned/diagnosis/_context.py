@@ -1,0 +1,204 @@
+"""What the rules may look at: a model, what a run of it showed, and what the trainer knows."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thinned.diagnosis import _sequence, _trace
+from thinned.diagnosis._flow import Flow
+from thinned.diagnosis._neutral import untouched
+from thinned.surgery import Site, SiteList, find_sites, normalize
+
+TORCH_MODULES = "torch.nn."
+
+
+@dataclasses.dataclass(slots=True)
+class Run:
+    """What two forwards in one mode showed.
+
+    Args:
+        flow: the operations of the first.
+        same: whether both returned the same, under different seeds.
+    """
+
+    flow: Flow
+    same: bool
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Context:
+    """What the rules may look at.
+
+    The fields from ``dataset_size`` on are what a trainer knows; the `Diagnosis` callback fills
+    them, and ``diagnose(model, **fields)`` takes them too. None means that nobody has said.
+
+    Args:
+        model: the model.
+        example_input: what to call it with: a tensor, a tuple of arguments, a mapping of keyword
+            arguments. Without it rules read the structure only.
+        dataset_size: number of training examples.
+        world_size: number of processes that train together.
+        strategy: name of the strategy (``"ddp"``).
+        find_unused_parameters: whether DDP was told to look for parameters without gradient.
+        rank_generator_digests: a fingerprint of each rank's random generators.
+        at_fit_start: training is about to begin, so every module should be in training mode.
+        weight_decay: the largest weight decay of the optimizers' groups.
+        scheduled: whether something will change rates during the training.
+    """
+
+    model: nn.Module
+    example_input: Any = None
+    dataset_size: int | None = None
+    world_size: int | None = None
+    strategy: str | None = None
+    find_unused_parameters: bool | None = None
+    rank_generator_digests: tuple[str, ...] | None = None
+    at_fit_start: bool | None = None
+    weight_decay: float | None = None
+    scheduled: bool | None = None
+    not_run: str = dataclasses.field(default="", init=False)
+
+    def has(self, need: str) -> bool:
+        """Say whether a field that a rule needs was given; a failed run counts as no input."""
+        if need == "example_input":
+            return self.training is not None
+        return getattr(self, need) is not None
+
+    @functools.cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        """The modules by path, each once."""
+        return {normalize(name): module for name, module in self.model.named_modules()}
+
+    @functools.cached_property
+    def paths(self) -> dict[int, str]:
+        """The path of each module by the module's id; layers that hooks hold are among them."""
+        found = {id(module): path for path, module in self.modules.items()}
+        for path, module in self.modules.items():
+            for layer in _held_by_hooks(module):
+                found.setdefault(id(layer), f"{path}:{getattr(layer, 'kind', 'hook')}".strip(":"))
+        return found
+
+    @functools.cached_property
+    def sites(self) -> SiteList:
+        """All sites; with an example input, whether each is live was tried."""
+        return find_sites(self.model)
+
+    @functools.cached_property
+    def training(self) -> Run | None:
+        """Two forwards in training mode; None if they could not be made."""
+        return self._run(training=True)
+
+    @functools.cached_property
+    def evaluation(self) -> Run | None:
+        """Two forwards in evaluation mode; None if they could not be made."""
+        return self._run(training=False)
+
+    @functools.cached_property
+    def flow(self) -> Flow:
+        """What follows what in training: traced if it can be, else read from the structure."""
+        run = self.training
+        return _sequence.read(self.model, self.paths) if run is None else run.flow
+
+    def rate_at(self, path: str) -> float:
+        """The rate of the site at a path, 0 if there is none."""
+        return next((site.rate for site in self.sites if site.path == path), 0.0)
+
+    def everything(self) -> Iterator[nn.Module]:
+        """The modules, with those that are registered nowhere but kept in attributes or hooks."""
+        seen: set[int] = set()
+        for module in self.modules.values():
+            for found in (module, *unregistered(module).values(), *_held_by_hooks(module)):
+                for inner in found.modules():
+                    if id(inner) not in seen:
+                        seen.add(id(inner))
+                        yield inner
+
+    def _run(self, *, training: bool) -> Run | None:
+        if self.example_input is None or self.not_run:
+            return None
+        with untouched(self.everything()):
+            try:
+                if not (training and self.model.training):  # else leave frozen parts in evaluation
+                    self.model.train(training)
+                try:
+                    return self._two_forwards()
+                except ValueError:  # batch norm refuses to train on a single value per channel
+                    if not training:
+                        raise
+                    for module in batch_norms(self.model):
+                        module.eval()
+                    return self._two_forwards()
+            except Exception as error:  # somebody's forward may raise anything at all
+                self.not_run = f"{type(error).__name__}: {error}".splitlines()[0]
+                return None
+
+    def _two_forwards(self) -> Run:
+        torch.manual_seed(0)
+        boxes = dict(self._black_boxes())
+        flow, first = _trace.record(self.model, self.example_input, self.paths, boxes)
+        torch.manual_seed(1)
+        second = _trace.call(self.model, self.example_input)
+        pairs = zip(_trace.tensors(first), _trace.tensors(second), strict=False)
+        return Run(flow, all(_alike(a, b) for a, b in pairs))
+
+    def _black_boxes(self) -> Iterator[tuple[int, tuple[str, float]]]:
+        """Layers that drop by arithmetic of their own: to the flow, each is one operation."""
+        for site in self.sites:
+            layer = getattr(site.owner, "layer", site.owner)
+            if not isinstance(layer, nn.Module) or isinstance(layer, nn.modules.dropout._DropoutNd):
+                continue
+            if type(layer).__module__.startswith(TORCH_MODULES) or any(layer.parameters()):
+                continue
+            yield id(layer), (_op_of(site), site.rate)
+
+
+def batch_norms(model: nn.Module) -> Iterator[nn.Module]:
+    """The batch norms of a model, of any number of dimensions."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            yield module
+
+
+def unregistered(module: nn.Module) -> dict[str, nn.Module]:
+    """Modules that a module keeps in plain lists, tuples and dicts, by attribute."""
+    found: dict[str, nn.Module] = {}
+    for name, value in vars(module).items():
+        if name.startswith("_") and name in nn.Module().__dict__:
+            continue
+        if isinstance(value, list | tuple):
+            items = [(f"{name}[{i}]", item) for i, item in enumerate(value)]
+        elif isinstance(value, dict):
+            items = [(f"{name}[{key!r}]", item) for key, item in value.items()]
+        else:
+            continue
+        known = {id(inner) for inner in module.modules()}
+        found.update({n: m for n, m in items if isinstance(m, nn.Module) and id(m) not in known})
+    return found
+
+
+def _op_of(site: Site) -> str:
+    if site.kind != "dropout":
+        return site.kind
+    name = site.cls.lower()
+    if "alpha" in name:
+        return "alpha_dropout"
+    return "feature_dropout" if "spatial" in name else "dropout"
+
+
+def _held_by_hooks(module: nn.Module) -> Iterator[nn.Module]:
+    """Layers inside of the hook objects that `thinned.insert` leaves."""
+    for hooks in (module._forward_pre_hooks, module._forward_hooks):
+        for hook in hooks.values():
+            holder = getattr(hook, "__self__", hook)
+            if not isinstance(holder, nn.Module) and hasattr(holder, "__dict__"):
+                yield from (v for v in vars(holder).values() if isinstance(v, nn.Module))
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape:
+        return False
+    return bool(torch.equal(a, b) or torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True))

@@ -1,0 +1,1 @@
+"""The rules, one file per family; a new file here is found by itself."""
