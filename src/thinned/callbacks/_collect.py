@@ -66,14 +66,23 @@ def header(
 
 def plan(trainer: pl.Trainer) -> dict[str, Any]:
     """Say what is watched and how long the run is to be."""
-    watched = [each for each in callbacks(trainer) if isinstance(_get(each, "monitor"), str)]
-    watched.sort(key=lambda each: not hasattr(each, "history"))  # our monitor's word comes first
-    first = watched[0] if watched else None
+    first = _watching(trainer)
     return {
         "planned_batches": _lightning.progress(trainer).batches_planned,
         "monitor": _get(first, "monitor"),
         "mode": _get(first, "mode"),
     }
+
+
+def monitor(trainer: pl.Trainer) -> str | None:
+    """The metric that is watched: our monitor's word comes before that of other callbacks."""
+    found = _get(_watching(trainer), "monitor")
+    return None if found is None else str(found)
+
+
+def _watching(trainer: pl.Trainer) -> Any:
+    watching = [each for each in callbacks(trainer) if isinstance(_get(each, "monitor"), str)]
+    return min(watching, key=lambda each: not hasattr(each, "history"), default=None)
 
 
 def callbacks(trainer: pl.Trainer) -> list[Any]:

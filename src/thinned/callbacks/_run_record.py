@@ -1,8 +1,9 @@
 """Writes what a run was and did to ``record.jsonl``, whatever logger it has, or none."""
 
+import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class RunRecord(pl.Callback):
         config: the run's configuration; without it the hyperparameters that the model and the
             data module saved.
         page: whether to write ``report.html`` beside it at the end (extra ``report``).
+        summary: whether to print what the run came to (never with ``set_verbosity("warning")``).
 
     Example:
         >>> import pytorch_lightning as pl
@@ -48,10 +50,12 @@ class RunRecord(pl.Callback):
         *,
         config: Mapping[str, Any] | None = None,
         page: bool = True,
+        summary: bool = True,
     ) -> None:
         self.dirpath = None if dirpath is None else Path(dirpath)
         self.config = config
         self.page = page
+        self.summary = summary
         self.report: Path | None = None
         self._writer: RecordWriter | None = None
         self._folder: Path | None = None
@@ -215,18 +219,35 @@ class RunRecord(pl.Callback):
         seconds = round(time.monotonic() - self._began, 3)
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._writer.write("end", status=status, error=error, ended=ended, seconds=seconds)
-        if self.page and not self._writer.broken:
-            self.report = _page(self._writer.path)
+        if self._writer.broken:
+            return
+        if self.page:
+            self.report = _quietly(_page, self._writer.path)
+        if self.summary and status != "failed" and logger.isEnabledFor(logging.INFO):
+            _quietly(_summary, self._writer.path, self.report)
 
 
-def _page(record: Path) -> Path | None:
+def _page(record: Path) -> Path:
+    from thinned.report import write_page
+
+    return write_page(record)
+
+
+def _summary(record: Path, page: Path | None) -> None:
+    from rich.console import Console
+
+    from thinned.report import read_record, summary
+
+    Console(stderr=True, highlight=False).print(summary(read_record(record), page))
+
+
+def _quietly(action: Callable[..., Any], record: Path, *args: Any) -> Any:
+    """A report is never worth a run: what goes wrong with it costs a warning."""
     try:
-        from thinned.report import write_page
-
-        return write_page(record)
+        return action(record, *args)
     except ImportError as error:
         logger.info("no page, since %s is missing: pip install 'thinned[report]'", error.name)
-    except Exception as error:  # a page is never worth a run
-        msg = f"The page of {record} could not be made ({error!r}). Try `thinned report`."
+    except Exception as error:
+        msg = f"Of {record} no report could be made ({error!r}). Try `thinned report`."
         warnings.warn(msg, ThinnedWarning, stacklevel=2)
     return None

@@ -6,6 +6,7 @@ from ._compare import compare as compare
 from ._compare_page import write_compare_page as write_compare_page
 from ._find import find_records as find_records
 from ._page import write_page as write_page
+from ._read import read_run as read_run
 from ._record import MetricRow as MetricRow
 from ._record import RateRow as RateRow
 from ._record import Record as Record
@@ -13,4 +14,5 @@ from ._record import host_mark as host_mark
 from ._record import read_record as read_record
 from ._statistics import Difference as Difference
 from ._statistics import Estimate as Estimate
+from ._terminal import summary as summary
 from ._writer import RecordWriter as RecordWriter

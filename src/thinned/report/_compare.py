@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from thinned._checks import check_choice
 from thinned.report._choices import NOTHING, choices, label, number
 from thinned.report._find import find_records
-from thinned.report._record import Record, read_record
+from thinned.report._read import read_run
+from thinned.report._record import Record
 from thinned.report._statistics import (
     Difference,
     Estimate,
@@ -193,7 +194,7 @@ def compare(
         metrics: further metrics to show; without it those of the validation, and the gap.
 
     Raises:
-        FileNotFoundError: if there are no records.
+        FileNotFoundError: if there are no runs.
         ValueError: if no run logged the metric, or no arm is called like the baseline.
     """
     records = _read(paths)
@@ -218,7 +219,7 @@ def _read(paths: str | Path | Iterable[str | Path] | Sequence[Record]) -> list[R
     records = [each for each in given if isinstance(each, Record)]
     rest = [each for each in given if not isinstance(each, Record)]
     if rest or not records:
-        records += [read_record(path, rates=False) for path in find_records(rest)]
+        records += [read_run(path, rates=False) for path in find_records(rest)]
     return records
 
 

@@ -2,20 +2,22 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from thinned.report._writer import FILE_NAME
+from thinned.report._read import holds_run
 
 
 def find_records(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Find all run records in and below the given folders, in natural order.
+    """Find all runs in and below the given folders, in natural order (``run_10`` after ``run_9``).
+
+    A run is a folder with our record, or with what CSVLogger or TensorBoardLogger wrote.
 
     Args:
-        paths: folders or ``record.jsonl`` files; one or several.
+        paths: folders, or files of runs; one or several.
 
     Raises:
-        FileNotFoundError: if one of them does not exist, or if none holds a record.
+        FileNotFoundError: if one of them does not exist, or if there is no run in any.
     """
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     found: dict[Path, None] = {}
@@ -26,24 +28,20 @@ def find_records(paths: str | Path | Iterable[str | Path]) -> list[Path]:
         found.update(dict.fromkeys([each] if each.is_file() else _below(each)))
     if not found:
         named = ", ".join(str(each) for each in given)
-        msg = f"Found no {FILE_NAME} below {named}. Add `RunRecord()` to the callbacks."
+        msg = f"Found no run below {named}. Add `RunRecord()` to the callbacks."
         raise FileNotFoundError(msg)
     return list(found)
 
 
-def _below(folder: Path) -> Sequence[Path]:
+def _below(folder: Path) -> list[Path]:
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if FILE_NAME in files:
-            found.append(Path(root, FILE_NAME))
+        if holds_run(files):
+            found.append(Path(root))
     return sorted(found, key=_natural)
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Order ``run_10`` behind ``run_9``."""
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in _pieces(str(path))]
-
-
-def _pieces(text: str) -> list[str]:
-    return [piece for piece in re.split(r"(\d+)", text) if piece]
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    pieces = re.findall(r"\d+|\D+", str(path))
+    return [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces]

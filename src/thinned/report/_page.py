@@ -9,7 +9,8 @@ from typing import Any
 from thinned.report import _figures as figures
 from thinned.report._answer import answer, course, main_metric, onset
 from thinned.report._format import short
-from thinned.report._record import Record, read_record
+from thinned.report._read import read_run
+from thinned.report._record import Record
 from thinned.report._render import render, write
 
 PAGE_NAME = "report.html"
@@ -20,13 +21,14 @@ def write_page(run: str | Path | Record, out: str | Path | None = None) -> Path:
     """Write the page of one run: a single HTML file that loads nothing.
 
     Args:
-        run: the run's folder, its ``record.jsonl``, or the record itself.
+        run: the run's folder (with our record, or what CSVLogger or TensorBoardLogger wrote), or
+            the record itself.
         out: the file to write; without it ``report.html`` beside the record.
 
     Returns:
         The file that was written.
     """
-    record = run if isinstance(run, Record) else read_record(run)
+    record = run if isinstance(run, Record) else read_run(run)
     return write(page(record), Path(out) if out else record.folder / PAGE_NAME)
 
 

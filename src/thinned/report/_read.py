@@ -1,0 +1,51 @@
+"""Reads a run, whoever wrote it."""
+
+from pathlib import Path
+
+from thinned.report._csv_logs import CSV_NAME, read_csv_logs
+from thinned.report._record import Record, read_record
+from thinned.report._tensorboard_logs import EVENTS, read_tensorboard_logs
+from thinned.report._writer import FILE_NAME
+
+_WANDB = (
+    "{} is an offline run of W&B, whose file has no public reader. Log to CSV as well "
+    "(`logger=[WandbLogger(), CSVLogger()]`), or add `RunRecord()` to the callbacks."
+)
+
+
+def read_run(path: str | Path, *, rates: bool = True) -> Record:
+    """Read a run's folder: our own record, else what CSVLogger or TensorBoardLogger left.
+
+    Args:
+        path: the run's folder, or a record's file.
+        rates: whether to read the rates too; a comparison of many runs does not need them.
+
+    Raises:
+        FileNotFoundError: if the folder holds none of these.
+        ImportError: if it holds TensorBoard's files only, and ``tensorboard`` is missing.
+    """
+    path = Path(path)
+    if path.is_file() and path.suffix != ".jsonl":
+        path = path.parent
+    if path.is_file() or (path / FILE_NAME).exists():
+        return read_record(path, rates=rates)
+    if (path / CSV_NAME).exists():
+        return read_csv_logs(path)
+    if any(path.glob(EVENTS)):
+        return read_tensorboard_logs(path)
+    if any(path.glob("*.wandb")):
+        raise FileNotFoundError(_WANDB.format(path))
+    msg = (
+        f"Expected a folder with {FILE_NAME}, {CSV_NAME} or TensorBoard's events, found none in "
+        f"{path}. Add `RunRecord()` to the callbacks."
+    )
+    raise FileNotFoundError(msg)
+
+
+def holds_run(files: list[str]) -> bool:
+    """Whether a folder with these files is that of a run."""
+    return (
+        FILE_NAME in files
+        or CSV_NAME in files
+        or any(name.startswith(EVENTS.rstrip("*")) for name in files)
+    )

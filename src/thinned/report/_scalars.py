@@ -1,0 +1,83 @@
+"""Makes a record of the scalars that somebody else's logger kept: a run made without us."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from thinned.report._record import MetricRow, Record, Source
+
+_NO_METRICS = ("epoch", "step", "hp_metric")
+
+
+def record_of_scalars(
+    path: Path,
+    source: Source,
+    points: Iterable[tuple[int, float | None, str, float]],
+    config: Mapping[str, Any] | None = None,
+) -> Record:
+    """Gather scalars into one row a validation.
+
+    A validation is a step at which something other than training metrics was logged. It gets the
+    mean of the training metrics logged since the validation before it. Several validations of an
+    epoch share it evenly.
+
+    Args:
+        path: where it was read.
+        source: who wrote it.
+        points: (step, epoch or None, metric, value), in any order.
+        config: the run's hyperparameters, where they were kept.
+    """
+    steps: dict[int, dict[str, float]] = {}
+    epochs: dict[int, float] = {}
+    for step, epoch, key, value in points:
+        if epoch is not None:
+            epochs[step] = epoch
+        if key not in _NO_METRICS and math.isfinite(value):
+            steps.setdefault(step, {})[key] = value
+    record = Record(path=path, source=source, config=dict(config or {}))
+    record.name = record.folder.name
+    seed = record.config.get("seed")
+    record.seed = seed if isinstance(seed, int) else None
+    record.metrics = _rows(steps, epochs)
+    return record
+
+
+def _rows(steps: Mapping[int, dict[str, float]], epochs: Mapping[int, float]) -> list[MetricRow]:
+    rows: list[MetricRow] = []
+    train: dict[str, list[float]] = {}
+    for step in sorted(steps):
+        values = steps[step]
+        for key, value in values.items():
+            if is_train(key):
+                train.setdefault(key, []).append(value)
+        validated = {key: value for key, value in values.items() if not is_train(key)}
+        if validated and not all(key.startswith("lr") for key in validated):
+            means = {key: math.fsum(seen) / len(seen) for key, seen in train.items()}
+            rows.append(MetricRow(step, epochs.get(step, math.nan), {**means, **validated}))
+            train = {}
+    return _with_epochs(rows)
+
+
+def _with_epochs(rows: list[MetricRow]) -> list[MetricRow]:
+    """Count epochs from 1 at their ends, as our own records do; without epochs count rows."""
+    if any(math.isnan(row.epoch) for row in rows):
+        return [MetricRow(row.step, float(i + 1), row.values) for i, row in enumerate(rows)]
+    inside: dict[float, list[MetricRow]] = {}
+    for row in rows:
+        inside.setdefault(row.epoch, []).append(row)
+    return [
+        MetricRow(row.step, epoch + (i + 1) / len(members), row.values)
+        for epoch, members in inside.items()
+        for i, row in enumerate(members)
+    ]
+
+
+def is_train(key: str) -> bool:
+    """Whether a metric is one of training, by its name.
+
+    Example:
+        >>> is_train("train_loss"), is_train("train/acc_epoch"), is_train("val_loss")
+        (True, True, False)
+    """
+    return key.lower().startswith("train")

@@ -1,0 +1,32 @@
+"""Reads the folder that Lightning's TensorBoardLogger wrote."""
+
+from pathlib import Path
+
+from thinned.report._csv_logs import hyperparameters
+from thinned.report._record import Record
+from thinned.report._scalars import record_of_scalars
+
+EVENTS = "events.out.tfevents.*"
+
+
+def read_tensorboard_logs(folder: Path) -> Record:
+    """Make a record of the scalars in the event files.
+
+    Raises:
+        ImportError: if the package ``tensorboard`` is missing.
+    """
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except ImportError as error:
+        msg = "Reading TensorBoard's files needs its package: pip install tensorboard"
+        raise ImportError(msg) from error
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    tags = events.Tags()["scalars"]
+    epochs = {e.step: float(e.value) for e in events.Scalars("epoch")} if "epoch" in tags else {}
+    points = [
+        (event.step, epochs.get(event.step), tag, float(event.value))
+        for tag in tags
+        for event in events.Scalars(tag)
+    ]
+    return record_of_scalars(folder, "tensorboard", points, hyperparameters(folder))
