@@ -1,5 +1,6 @@
 """What every test stands on: an own folder, a fixed seed, no network, a quiet Lightning."""
 
+import importlib
 import logging
 import random
 
@@ -34,6 +35,7 @@ def _fixed_seed():
 def _quiet_lightning():
     """Leave Lightning's banners and tips out of the output."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
+        importlib.import_module(name)  # which sets a level of its own
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

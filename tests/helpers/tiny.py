@@ -104,9 +104,15 @@ def fit(callbacks=(), module=None, train=None, val=None, ckpt_path=None, **optio
         module = module_of(options.get("namespace", NAMESPACES[0]))
     train = loader() if train is None else train
     val = loader(16, seed=1) if val is None else val or None
-    made = trainer(callbacks=list(callbacks), **options)
+    saves = any(isinstance(each, pl.callbacks.ModelCheckpoint) for each in callbacks)
+    made = trainer(callbacks=list(callbacks), enable_checkpointing=saves, **options)
     made.fit(module, train, val, ckpt_path=ckpt_path)
     return made
+
+
+def saver(folder, **options):
+    """Return a ModelCheckpoint that keeps all it saves, after each epoch unless told otherwise."""
+    return pl.callbacks.ModelCheckpoint(folder, **{"save_top_k": -1, **options})
 
 
 def weights(module):
