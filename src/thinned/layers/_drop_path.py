@@ -4,7 +4,6 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.compiler import is_compiling
 
 from thinned._checks import check_choice
 from thinned.layers._rate import RateLayer
@@ -86,7 +85,7 @@ class DropPath(RateLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop the branch ``x`` in training."""
-        if not self.training or (not is_compiling() and self._p == 0.0):
+        if not self._drops():
             return x
         shape = [x.shape[0] if self.mode == "row" else 1, *[1] * (x.dim() - 1)]
         if self.scale_by_keep:

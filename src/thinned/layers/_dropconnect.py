@@ -1,5 +1,6 @@
 """Dropout of weights (Wan 2013)."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -7,35 +8,25 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn.functional import dropout, linear
 
-from thinned._checks import check_choice
+from thinned._checks import check_choice, check_number
 from thinned.layers._rate import RateLayer, compiled_keep
+from thinned.layers._sharing import require_class, share_parameters
 
 
-class WeightMask(RateLayer):
-    """What layers share that drop weights: the mask, and taking over another layer's parameters."""
+def masked_weight(layer: RateLayer, weight: Tensor, batch: int | None = None) -> Tensor:
+    """Return ``weight`` with entries dropped at the layer's rate, for each of ``batch`` samples.
 
-    def _masked(self, weight: Tensor, batch: int | None = None) -> Tensor:
-        """Return ``weight`` with entries dropped, for each of ``batch`` samples where given."""
-        if batch is not None:
-            weight = weight.expand(batch, *weight.shape)
-        if is_compiling():
-            keep, scale = compiled_keep(self._rate, weight.shape, weight.device)
-            return torch.where(keep, weight * scale, 0.0)
-        return dropout(weight, self._p, training=True)
-
-    def _drops(self) -> bool:
-        return self.training and (is_compiling() or self._p > 0.0)
-
-    def share(self, module: nn.Module) -> Self:
-        """Take the very parameters and buffers of ``module``, and its mode; return self."""
-        for name, parameter in module.named_parameters(recurse=False):
-            self.register_parameter(name, parameter)
-        for name, buffer in module.named_buffers(recurse=False):
-            self._buffers[name] = buffer
-        return self.adopt(module)
+    ``weight`` itself is not written. ``batch=None`` draws one mask.
+    """
+    if batch is not None:
+        weight = weight.expand(batch, *weight.shape)
+    if is_compiling():
+        keep, scale = compiled_keep(layer._rate, weight.shape, weight.device)
+        return torch.where(keep, weight * scale, 0.0)
+    return dropout(weight, layer._p, training=True)
 
 
-class DropConnectLinear(WeightMask, nn.Linear):
+class DropConnectLinear(RateLayer, nn.Linear):
     r"""A linear layer whose weights are dropped.
 
     .. math:: y = x\,(W \odot M)^\top / (1 - p) + b, \quad M_{ij} \sim \mathrm{Bernoulli}(1 - p)
@@ -51,6 +42,11 @@ class DropConnectLinear(WeightMask, nn.Linear):
         bias: whether there is a bias.
         p: the rate, in [0, 1].
         mode: ``"batch"``, one mask a forward, or ``"sample"``, one for each sample along axis 0.
+        inference: ``"mean"``, evaluation is ``nn.Linear``, or ``"gaussian"``, it is :meth:`expect`,
+            the mean of ``activation(y)`` over masks. The same activation may still follow, if
+            applying it twice is applying it once, as it is for ReLU.
+        activation: for ``inference="gaussian"``.
+        samples: for ``inference="gaussian"``, at least 1.
         device: where the parameters are made.
         dtype: of the parameters.
 
@@ -74,7 +70,7 @@ class DropConnectLinear(WeightMask, nn.Linear):
 
     References:
         Wan, Zeiler, Zhang, LeCun, Fergus (2013), *Regularization of Neural Networks using
-        DropConnect*, equation 2, https://proceedings.mlr.press/v28/wan13.html
+        DropConnect*, equation 2 and algorithm 2, https://proceedings.mlr.press/v28/wan13.html
     """
 
     def __init__(
@@ -85,12 +81,18 @@ class DropConnectLinear(WeightMask, nn.Linear):
         p: float = 0.5,
         mode: str = "batch",
         *,
+        inference: str = "mean",
+        activation: Callable[[Tensor], Tensor] = torch.relu,
+        samples: int = 100,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.p = p
         self.mode = check_choice("mode", mode, ("batch", "sample"))
+        self.inference = check_choice("inference", inference, ("mean", "gaussian"))
+        self.activation = activation
+        self.samples = int(check_number("samples", samples, 1))
 
     @classmethod
     def from_module(cls, module: nn.Module, rate: float, **options: Any) -> Self:
@@ -99,34 +101,53 @@ class DropConnectLinear(WeightMask, nn.Linear):
         Args:
             module: an ``nn.Linear``.
             rate: the rate, in [0, 1].
-            **options: ``mode``.
+            **options: ``mode``, ``inference``, ``activation``, ``samples``.
 
         Raises:
             TypeError: if ``module`` is not exactly an ``nn.Linear``: a subclass may compute more.
         """
-        if not isinstance(module, nn.Linear) or type(module) not in (nn.Linear, cls):
-            msg = f"DropConnectLinear takes the place of nn.Linear, got {type(module).__name__}."
-            raise TypeError(msg)
-        made = cls(
-            module.in_features,
-            module.out_features,
-            module.bias is not None,
-            rate,
-            device="meta",
-            **options,
-        )
-        return made.share(module)
+        source = require_class(cls, module, nn.Linear)
+        bias = source.bias is not None
+        made = cls(source.in_features, source.out_features, bias, rate, device="meta", **options)
+        return share_parameters(made, source)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Apply the layer, with weights dropped in training."""
+        if not self.training and self.inference == "gaussian":
+            return self.expect(input, self.activation, self.samples)
         if not self._drops():
             return linear(input, self.weight, self.bias)
         if self.mode == "batch":
-            return linear(input, self._masked(self.weight), self.bias)
-        weight = self._masked(self.weight, input.shape[0])
+            return linear(input, masked_weight(self, self.weight), self.bias)
+        weight = masked_weight(self, self.weight, input.shape[0])
         rows = input.reshape(input.shape[0], -1, self.in_features)
         out = torch.bmm(rows, weight.transpose(1, 2)).reshape(*input.shape[:-1], self.out_features)
         return out if self.bias is None else out + self.bias
+
+    def expect(
+        self, x: Tensor, activation: Callable[[Tensor], Tensor] = torch.relu, samples: int = 100
+    ) -> Tensor:
+        r"""Return the mean of ``activation(y)`` over masks, by the paper's moment matching.
+
+        A sum over many dropped weights is close to a Gaussian, of mean :math:`x W^\top + b` and
+        variance :math:`\frac{p}{1 - p}\, x^2 (W^2)^\top`. Its values are drawn ``samples`` times,
+        which costs far less than so many masks.
+
+        Args:
+            x: the input.
+            activation: the nonlinearity that follows the layer.
+            samples: number of draws, at least 1.
+        """
+        mean = linear(x, self.weight, self.bias)
+        if self._p in (0.0, 1.0):  # nothing is random: all weights, or only the bias
+            only_bias = mean - linear(x, self.weight)
+            return activation(mean if self._p == 0.0 else only_bias)
+        ratio = self._p / (1.0 - self._p)
+        std = (ratio * linear(x.square(), self.weight.square())).sqrt()
+        total = torch.zeros_like(mean)
+        for _ in range(samples):
+            total = total + activation(torch.addcmul(mean, std, torch.randn_like(std)))
+        return total / samples
 
     def extra_repr(self) -> str:
         """The sizes, the rate and the mode."""

@@ -60,9 +60,9 @@ class RateLayer(nn.Module):
 
     def adopt(self, module: nn.Module) -> Self:
         """Take over the mode and the device of ``module``, and return self."""
-        self.train(module.training)
+        self.training = module.training  # not of the parts, which may be frozen
         for tensor in (*module.parameters(), *module.buffers()):
-            self.to(device=tensor.device)
+            self._rate = _rate_tensor(self._p, tensor.device)
             break
         return self
 
@@ -76,6 +76,10 @@ class RateLayer(nn.Module):
     def extra_repr(self) -> str:
         """The rate, as ``nn.Dropout`` shows it."""
         return f"p={self.p:g}"
+
+    def _drops(self) -> bool:
+        """Whether to draw a mask: compiled code must not ask for the float, see above."""
+        return self.training and (is_compiling() or self._p > 0.0)
 
     def _noise(self, like: Tensor, shape: Sequence[int]) -> Tensor:
         """Draw a mask to multiply with: 0 with probability ``p``, else 1 / (1 - p)."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from torch import Tensor, nn
-from torch.compiler import is_compiling
 
 from thinned.layers._axes import require_channel_dim
 from thinned.layers._rate import RateLayer, require_dropout_like
@@ -89,7 +88,7 @@ class SpatialDropout(RateLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop channels of ``x`` in training."""
-        if not self.training or (not is_compiling() and self._p == 0.0):
+        if not self._drops():
             return x
         shape = [1] * x.dim()
         for dim in (self.batch_dim, self.channel_dim):

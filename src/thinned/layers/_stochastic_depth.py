@@ -84,7 +84,7 @@ class StochasticDepth(RateLayer):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the block on ``x``, and drop it for some samples in training."""
-        if not self.training or (not is_compiling() and self._p == 0.0):
+        if not self._drops():
             return self.block(x, *args, **kwargs)  # type: ignore[no-any-return]  # nn.Module is Any
         if self.mode == "skip" and skips(x.shape[0], self._p):
             return self._skip(x, *args, **kwargs)
