@@ -6,10 +6,22 @@ from typing import Any
 
 from torch import nn
 
+from thinned.surgery._attributes import (
+    config_sites,
+    float_sites,
+    follow,
+    is_leaf,
+    is_rate,
+    placeholder_sites,
+)
+from thinned.surgery._functional import OutOfReach
 from thinned.surgery._known import rules_of
+from thinned.surgery._live import check_live
 from thinned.surgery._patterns import EVERYTHING, normalize
-from thinned.surgery._site import KINDS, Site
+from thinned.surgery._reads import ClassReads, names_read_by_functions, reads_of
+from thinned.surgery._site import KINDS, PLACEHOLDER, Site
 from thinned.surgery._site_list import SiteList
+from thinned.surgery._sources import line_of
 
 
 def find_sites(
@@ -18,57 +30,148 @@ def find_sites(
     exclude: str | Iterable[str] = (),
     *,
     kinds: str | Iterable[str] | None = None,
+    example_input: Any = None,
 ) -> SiteList:
     """Find every place in a model that holds a rate.
+
+    Without ``example_input`` no site is called live: its class is known or its name speaks for it,
+    but nobody has looked (``unverified``). With it, the model runs in training mode and each site
+    is shown to be live or not; the model, its buffers, modes and rates, and the random generators
+    are left as they were.
 
     Args:
         model: any module; wrapped (DDP) and compiled ones too.
         include: globs on dotted paths, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
         kinds: a kind, several, or None for all.
+        example_input: what the model is called with, to see which sites are live. As in Lightning,
+            a tuple is spread and a mapping gives keywords.
 
     Returns:
-        The sites, in the order in which the model registers its modules.
+        The sites, in the order in which the model registers its modules; ``print`` shows a table.
+        ``out_of_reach`` lists dropout that is written into a forward with a rate nothing holds.
+
+    Raises:
+        ValueError: if a kind is unknown, or ``example_input`` is given for a lazy model.
 
     Example:
         >>> import torch, thinned
         >>> net = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Dropout(0.2))
         >>> [(site.path, site.kind, site.rate) for site in thinned.find_sites(net)]
         [('1', 'dropout', 0.2)]
+        >>> thinned.find_sites(net, example_input=torch.randn(2, 8))[0].live
+        True
     """
-    sites = SiteList(_unique(_all_sites(model)))
-    return sites.select(include, exclude, kinds)
+    found = Finder(model).sites()
+    if example_input is not None:
+        shown = check_live(model, found, example_input)
+        written = {(call.file, call.line): call for call in found.out_of_reach}
+        for call in shown.out_of_reach:
+            written.setdefault((call.file, call.line), call)
+        found = SiteList(shown.sites, out_of_reach=written.values())
+    return found.select(include, exclude, kinds)
 
 
-def _all_sites(model: nn.Module) -> Iterator[Site]:
-    for name, module in model.named_modules(remove_duplicate=False):
-        path = normalize(name)
-        yield from _sites_of(path, module)
-        yield from _hook_sites(path, module)
+class Finder:
+    """Looks through a model once, at its objects and at the source of their classes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        named = model.named_modules(remove_duplicate=False)
+        self._modules = [(normalize(name), module) for name, module in named]
+        self._reads = {type(module): reads_of(module) for _, module in self._modules}
+
+    def sites(self) -> SiteList:
+        """Return all sites, and what is out of their reach."""
+        readers = self._readers()
+        elsewhere = self._read_elsewhere()
+        found: dict[tuple[int, str], Site] = {}
+        for site in self._all_sites():
+            first = found.get(site.key)
+            if first is None:
+                site = dataclasses.replace(site, read_by=readers.get(site.key, ()))
+                found[site.key] = self._judge(site, elsewhere)
+            elif site.path not in first.paths:
+                found[site.key] = dataclasses.replace(first, aliases=(*first.aliases, site.path))
+        return SiteList(found.values(), out_of_reach=self._out_of_reach())
+
+    def _all_sites(self) -> Iterator[Site]:
+        for path, module in self._modules:
+            reads = self._reads[type(module)]
+            yield from _own_sites(path, module)
+            if not _has_kind(module):  # ours hold what they need in private
+                yield from float_sites(path, module, reads)
+            yield from config_sites(path, module, reads)
+            yield from placeholder_sites(path, module)
+            yield from _hook_sites(path, module)
+
+    def _readers(self) -> dict[tuple[int, str], tuple[str, ...]]:
+        """Return who reads the rate of another module: ``self.attn_drop.p`` in a forward."""
+        found: dict[tuple[int, str], tuple[str, ...]] = {}
+        for path, module in self._modules:
+            for chain in self._reads[type(module)].chains:
+                owner = follow(module, chain[:-1]) if len(chain) > 1 else None
+                if isinstance(owner, nn.Module) and is_rate(getattr(owner, chain[-1], None)):
+                    key = (id(owner), chain[-1])
+                    if path not in found.get(key, ()):
+                        found[key] = (*found.get(key, ()), path)
+        return found
+
+    def _read_elsewhere(self) -> frozenset[str]:
+        """Return the names of attributes that somebody reads off something else than itself."""
+        files = {c.__module__ for _, m in self._modules for c in type(m).__mro__}
+        own = (reads.others for reads in self._reads.values())
+        return frozenset().union(*own, *(names_read_by_functions(name) for name in files))
+
+    def _judge(self, site: Site, elsewhere: frozenset[str]) -> Site:
+        """Mark a plain attribute that no method reads as dead: that needs no run."""
+        owner = site.owner
+        if site.live is not None or site.kind == PLACEHOLDER or not isinstance(owner, nn.Module):
+            return site
+        reads = self._reads.get(type(owner), ClassReads(known=False))
+        plain = site.attribute in vars(owner) and not rules_of(type(owner))
+        if not plain or not reads.known or site.attribute in elsewhere:
+            return site
+        if any(chain[0] == site.attribute for chain in reads.chains if chain):
+            return site
+        return dataclasses.replace(site, live=False, note="no forward reads it")
+
+    def _out_of_reach(self) -> tuple[OutOfReach, ...]:
+        found: dict[tuple[str, int], OutOfReach] = {}
+        for path, module in self._modules:
+            for call in self._reads[type(module)].hard_coded:
+                place = (call.file, call.line)
+                if place not in found:
+                    name = type(module).__name__
+                    found[place] = OutOfReach(path, name, *place, line_of(*place))
+        return tuple(found.values())
 
 
-def _sites_of(path: str, module: nn.Module) -> Iterator[Site]:
-    """Find the rates that a module itself holds, by the table of known classes."""
-    kind = getattr(type(module), "kind", None)
-    if kind in KINDS and is_rate(getattr(module, "p", None)):  # ours, or made like ours
-        yield Site(path, kind, module, "p", type(module).__name__)
-    else:
-        kind = None
+def _own_sites(path: str, module: nn.Module) -> Iterator[Site]:
+    """Find the rates that a module holds by the table of known classes."""
+    name = type(module).__name__
+    ours = _has_kind(module)
+    if ours:
+        yield Site(path, str(module.kind), module, "p", name)
     rules = [r for r in rules_of(type(module)) if is_rate(getattr(module, r.attribute, None))]
     for rule in rules:
-        if kind and rule.attribute == "p":
+        if ours and rule.attribute == "p":
             continue
         reason = rule.dead(module)
-        bare = rule.attribute in _OWN_NAMES and len(rules) == 1 and _is_leaf(module)
+        bare = rule.attribute in _OWN_NAMES and len(rules) == 1 and is_leaf(module)
         yield Site(
             path if bare else f"{path}:{rule.attribute}",
             rule.kind,
             module,
             rule.attribute,
-            type(module).__name__,
+            name,
             live=False if reason else None,
             note=reason or rule.note,
         )
+
+
+def _has_kind(holder: object) -> bool:
+    """Say whether this is a layer or hook of ours, or one made like ours: it has kind and rate."""
+    return getattr(holder, "kind", None) in KINDS and is_rate(getattr(holder, "p", None))
 
 
 _OWN_NAMES = frozenset({"p", "drop_prob", "prob"})
@@ -76,35 +179,17 @@ _OWN_NAMES = frozenset({"p", "drop_prob", "prob"})
 
 def _hook_sites(path: str, module: nn.Module) -> Iterator[Site]:
     """Find the rates that hooks hold: objects with ``p`` and ``kind``, or bound methods of such."""
+    holders: dict[int, object] = {}
     for hooks in (module._forward_pre_hooks, module._forward_hooks):
         for hook in hooks.values():
             holder = getattr(hook, "__self__", hook)
-            kind = getattr(holder, "kind", None)
-            if kind in KINDS and is_rate(getattr(holder, "p", None)):
-                name = getattr(holder, "name", None) or kind
-                yield Site(f"{path}:{name}", kind, holder, "p", type(holder).__name__)
-
-
-def _unique(sites: Iterable[Site]) -> Iterator[Site]:
-    """Merge sites with the same owner and attribute: the first path, the others as aliases."""
-    found: dict[tuple[int, str], Site] = {}
-    for site in sites:
-        first = found.get(site.key)
-        if first is None:
-            found[site.key] = site
-        elif site.path not in first.paths:
-            aliases = (*first.aliases, site.path)
-            found[site.key] = dataclasses.replace(first, aliases=aliases)
-    yield from found.values()
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    """Say whether a module is nothing but its rate: no parameters, no children."""
-    return not any(True for _ in module.children()) and not module._parameters
-
-
-def is_rate(value: Any) -> bool:
-    """Say whether a value can be a rate: a number in [0, 1], and no boolean."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return 0.0 <= value <= 1.0
+            if _has_kind(holder):
+                holders[id(holder)] = holder
+    taken: set[str] = set()
+    for holder in holders.values():
+        kind = str(getattr(holder, "kind", ""))
+        name = base = str(getattr(holder, "name", None) or kind)
+        while name in taken:
+            name = f"{base}_{len(taken) + 1}"
+        taken.add(name)
+        yield Site(f"{path}:{name}", kind, holder, "p", type(holder).__name__)

@@ -47,11 +47,14 @@ class Site:
     @property
     def rate(self) -> float:
         """The rate, read back from the owner; 0 for a placeholder."""
-        if self.kind == PLACEHOLDER:
-            return 0.0
+        return 0.0 if self.kind == PLACEHOLDER else float(self.raw)
+
+    @property
+    def raw(self) -> Any:
+        """What the owner holds, as it is (some hold the integer 0)."""
         if isinstance(self.owner, MutableMapping):
-            return float(self.owner[self.attribute])
-        return float(getattr(self.owner, self.attribute))
+            return self.owner[self.attribute]
+        return getattr(self.owner, self.attribute)
 
     @property
     def key(self) -> tuple[int, str]:
@@ -78,7 +81,11 @@ class Site:
             msg = f"Expected a site that holds a rate, got the placeholder {self.path!r} "
             msg += f"({self.cls}). Fill it with `thinned.insert`."
             raise ValueError(msg)
+        self.write(rate)
+
+    def write(self, value: Any) -> None:
+        """Write a value to the owner, whatever it is."""
         if isinstance(self.owner, MutableMapping):
-            self.owner[self.attribute] = rate
+            self.owner[self.attribute] = value
         else:
-            setattr(self.owner, self.attribute, rate)
+            setattr(self.owner, self.attribute, value)

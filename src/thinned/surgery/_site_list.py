@@ -8,6 +8,7 @@ from typing import overload
 
 from thinned._checks import check_choice
 from thinned._errors import NoEffectError
+from thinned.surgery._functional import OutOfReach
 from thinned.surgery._patterns import EVERYTHING, any_matches, as_patterns, group_name, split_name
 from thinned.surgery._site import KINDS, PLACEHOLDER, Site
 
@@ -19,6 +20,7 @@ class SiteList(Sequence[Site]):
         sites: the sites.
         named: True if somebody chose these sites by pattern or kind: then setters set them all,
             and not only those of the kind ``dropout``.
+        out_of_reach: functional dropout that no site controls.
 
     Example:
         >>> import torch, thinned
@@ -28,9 +30,16 @@ class SiteList(Sequence[Site]):
         (1, '1', 0.5)
     """
 
-    def __init__(self, sites: Iterable[Site] = (), *, named: bool = False) -> None:
+    def __init__(
+        self,
+        sites: Iterable[Site] = (),
+        *,
+        named: bool = False,
+        out_of_reach: Iterable[OutOfReach] = (),
+    ) -> None:
         self._sites = tuple(sites)
         self.named = named
+        self.out_of_reach = tuple(out_of_reach)
 
     @overload
     def __getitem__(self, index: int) -> Site: ...
@@ -88,7 +97,7 @@ class SiteList(Sequence[Site]):
                     found.append(dataclasses.replace(site, group=name))
                     break
         named = self.named or kinds is not None or EVERYTHING not in globs
-        return SiteList(found, named=named)
+        return SiteList(found, named=named, out_of_reach=self.out_of_reach)
 
     def settable(self) -> "SiteList":
         """Return what a setter touches: no placeholders; unless they were named, only dropout."""

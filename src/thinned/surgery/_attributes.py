@@ -1,0 +1,118 @@
+"""Rates that stand in plain attributes, in config objects, and the gaps left where a rate was 0."""
+
+import re
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from thinned.surgery._known import rules_of
+from thinned.surgery._reads import Chain, ClassReads
+from thinned.surgery._site import PLACEHOLDER, Site
+
+_KIND_WORDS = (
+    ("layer_drop", re.compile(r"layer_?drop")),
+    ("token_drop", re.compile(r"(patch|token|visual|frame)s?_?drop")),
+    ("drop_block", re.compile(r"drop_?block")),
+    ("drop_path", re.compile(r"drop_?path|stochastic_?depth|drop_?connect|residual_?drop")),
+)
+_DROP = re.compile(r"drop", re.IGNORECASE)
+_GAP = re.compile(r"(^|_)(drop|dropout|drop_?path|drop_?block|drop_?connect|patch_drop)\d*$")
+
+
+def kind_of(attribute: str, class_name: str = "") -> str:
+    """Return what a rate drops, by the words in the names of its attribute and class.
+
+    Example:
+        >>> kind_of("encoder_layerdrop"), kind_of("attention_dropout"), kind_of("p", "MyDropPath")
+        ('layer_drop', 'dropout', 'drop_path')
+    """
+    text = f"{attribute} {class_name}".lower()
+    return next((kind for kind, words in _KIND_WORDS if words.search(text)), "dropout")
+
+
+def is_rate(value: Any) -> bool:
+    """Say whether a value can be a rate: a number in [0, 1], and no boolean."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0.0 <= value <= 1.0
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Say whether a module is nothing but its rate: no parameters, no children."""
+    return not module._modules and not module._parameters
+
+
+def float_sites(path: str, module: nn.Module, reads: ClassReads) -> Iterator[Site]:
+    """Find the numbers on a module that are called a drop rate, or stand where one is taken."""
+    known = {rule.attribute for rule in rules_of(type(module))}
+    name = type(module).__name__
+    taken = {chain[0] for chain in reads.rates if len(chain) == 1}
+    for attribute, value in vars(module).items():
+        if attribute in known or attribute.startswith("__") or not is_rate(value):
+            continue
+        drops = _DROP.search(attribute) or (_DROP.search(name) and attribute in _SHORT)
+        if attribute in taken or (drops and is_leaf_or_named(module, attribute)):
+            kind = kind_of(attribute, name if is_leaf(module) else "")
+            yield Site(f"{path}:{attribute}", kind, module, attribute, name)
+
+
+_SHORT = frozenset({"p", "prob", "rate"})
+
+
+def is_leaf_or_named(module: nn.Module, attribute: str) -> bool:
+    """Say whether a short name (``p``) may be a rate: it may on a leaf only."""
+    return attribute not in _SHORT or is_leaf(module)
+
+
+def config_sites(path: str, module: nn.Module, reads: ClassReads) -> Iterator[Site]:
+    """Find the rates that a module's forward reads off another object, such as its config."""
+    for chain in sorted(reads.chains):
+        if len(chain) < 2:
+            continue
+        wanted = _DROP.search(chain[-1]) or chain in reads.rates
+        if not wanted:
+            continue
+        owner = follow(module, chain[:-1])
+        if owner is None or isinstance(owner, nn.Module | torch.Tensor | type):
+            continue
+        key = chain[-1].strip("[]")
+        if is_rate(_value(owner, key)):
+            name = ".".join(chain).replace(".[", "[")
+            yield Site(f"{path}:{name}", kind_of(key), owner, key, type(owner).__name__)
+
+
+def follow(start: Any, chain: Chain) -> Any:
+    """Return what an attribute chain leads to, None where it leads nowhere."""
+    for name in chain:
+        key = name.strip("[]")
+        start = _value(start, key)
+        if start is None:
+            return None
+    return start
+
+
+def _value(owner: Any, name: str) -> Any:
+    if isinstance(owner, MutableMapping):
+        return owner.get(name)
+    try:
+        return getattr(owner, name, None)
+    except Exception:  # a property of somebody's class may do anything
+        return None
+
+
+def placeholder_sites(path: str, module: nn.Module) -> Iterator[Site]:
+    """Find what a library left where its rate was 0: an ``Identity`` or ``None`` called drop."""
+    for name, child in module._modules.items():
+        if _GAP.search(name) and (child is None or type(child) is nn.Identity):
+            where = f"{path}.{name}" if path else name
+            where = where if child is not None else f"{path}:{name}"
+            yield _gap(where, module, name, type(child).__name__ if child is not None else "None")
+    for name, value in vars(module).items():
+        if value is None and _GAP.search(name):
+            yield _gap(f"{path}:{name}", module, name, "None")
+
+
+def _gap(path: str, module: nn.Module, name: str, cls: str) -> Site:
+    return Site(path, PLACEHOLDER, module, name, cls, note="left at rate 0")

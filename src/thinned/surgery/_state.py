@@ -1,0 +1,136 @@
+"""Run somebody's forward and leave no trace: modes, buffers, attributes, generators."""
+
+import contextlib
+import random
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thinned._errors import ThinnedWarning
+
+_REGISTRIES = ("_parameters", "_buffers", "_modules")
+
+
+@contextlib.contextmanager
+def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
+    """Put a model, and the random generators, back as they were before the block.
+
+    Restored are the modes, the contents of buffers, every attribute of every module (lists,
+    dictionaries and sets with their contents) and the generators of torch, numpy and Python. Inside
+    no gradients are recorded, and compiled parts run eagerly.
+
+    Args:
+        model: the model that is going to run.
+        inputs: what it is going to be called with; its devices' generators are restored too.
+    """
+    saved = [_Saved(module) for module in model.modules()]
+    versions = {name: p._version for name, p in model.named_parameters()}
+    devices = {t.device for t in _tensors([list(model.parameters()), inputs])}
+    cuda = sorted({device.index or 0 for device in devices if device.type == "cuda"})
+    try:
+        with torch.random.fork_rng(cuda), _other_generators(), torch.no_grad(), _eagerly():
+            yield
+    finally:
+        for state in saved:
+            state.restore()
+        changed = [n for n, p in model.named_parameters() if p._version != versions.get(n)]
+        if changed:
+            msg = f"The forward writes into its own weights ({changed[0]}, {len(changed)} in all), "
+            msg += "so running it with example_input changed them."
+            warnings.warn(msg, ThinnedWarning, stacklevel=4)
+
+
+class _Saved:
+    """What one module holds, one level deep."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._attributes = dict(vars(module))
+        self._registries = {name: dict(vars(module)[name]) for name in _REGISTRIES}
+        values = [*self._attributes.values(), *self._registries["_buffers"].values()]
+        self._tensors = [(t, t.detach().clone()) for t in values if isinstance(t, Tensor)]
+        self._generators = [(g, g.get_state()) for g in values if isinstance(g, torch.Generator)]
+        self._containers = [
+            (value, value.copy()) for value in values if type(value) in (list, dict, set)
+        ]
+
+    def restore(self) -> None:
+        held = vars(self._module)
+        for name in [n for n in held if n not in self._attributes]:
+            del held[name]
+        held.update(self._attributes)
+        for name, entries in self._registries.items():
+            _refill(held[name], entries)
+        for container, content in self._containers:
+            _refill(container, content)
+        with torch.no_grad():
+            for tensor, content in self._tensors:
+                if not _same(tensor, content):
+                    tensor.copy_(content)
+        for generator, state in self._generators:
+            generator.set_state(state)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.device.type == "meta" or torch.equal(one, other)
+
+
+def _refill(container: Any, content: Any) -> None:
+    """Give a list, dictionary or set its old entries; compared by identity, order included."""
+    if isinstance(container, dict):
+        now, then = list(container.items()), list(content.items())
+        same = len(now) == len(then) and all(
+            key == old_key and value is old
+            for (key, value), (old_key, old) in zip(now, then, strict=True)
+        )
+        if not same:
+            container.clear()
+            container.update(content)
+    elif isinstance(container, list):
+        container[:] = content
+    else:
+        container.clear()
+        container.update(content)
+
+
+@contextlib.contextmanager
+def _eagerly() -> Iterator[None]:
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextlib.contextmanager
+def _other_generators() -> Iterator[None]:
+    """Restore Python's generator, and numpy's where somebody uses numpy."""
+    numpy: Any = sys.modules.get("numpy")
+    python = random.getstate()
+    state = numpy.random.get_state() if numpy else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        if numpy:
+            numpy.random.set_state(state)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch, Python and, where somebody uses it, numpy."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy: Any = sys.modules.get("numpy")
+    if numpy:
+        numpy.random.seed(seed)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _tensors(entry)
