@@ -30,6 +30,7 @@ class Found:
 
     Args:
         call: the syntax tree of the call.
+        method: the method's name.
         where: ``file:line``.
         names: the global names that the method sees.
         discarded: nobody takes what it returns.
@@ -38,6 +39,7 @@ class Found:
     """
 
     call: ast.Call
+    method: str
     where: str
     names: dict[str, object]
     discarded: bool
@@ -65,8 +67,19 @@ class Found:
 
 def calls(module: nn.Module) -> Iterator[Found]:
     """The calls in all methods that a module's forward may run; torch's own classes have none."""
+    overridden: set[str] = set()
     for cls in _sources.own_classes(module):
-        yield from _calls_of(cls)
+        found = _calls_of(cls)
+        yield from (call for call in found if call.method not in overridden)
+        overridden |= _overrides(cls)
+
+
+@functools.lru_cache(maxsize=2048)
+def _overrides(cls: type) -> frozenset[str]:
+    """The methods of a class that do not go on to the same method of its bases."""
+    source = _sources.class_source(cls)
+    methods = [] if source is None else list(_sources.running_methods(source))
+    return frozenset(m.name for m in methods if "super()" not in ast.unparse(m))
 
 
 @functools.lru_cache(maxsize=2048)
@@ -78,7 +91,7 @@ def _calls_of(cls: type) -> tuple[Found, ...]:
     names = _sources.globals_of(cls)
     found: list[Found] = []
 
-    def visit(node: ast.AST, parent: ast.AST, guarded: bool) -> None:
+    def visit(node: ast.AST, parent: ast.AST, method: str, guarded: bool) -> None:
         guarded = guarded or (
             isinstance(node, ast.If | ast.IfExp) and "training" in ast.unparse(node.test)
         )
@@ -86,12 +99,12 @@ def _calls_of(cls: type) -> tuple[Found, ...]:
             switched = isinstance(parent, ast.Attribute) and parent.attr in {"train", "eval"}
             discarded = isinstance(parent, ast.Expr)
             where = f"{file}:{node.lineno}"
-            found.append(Found(node, where, names, discarded, guarded, switched))
+            found.append(Found(node, method, where, names, discarded, guarded, switched))
         for child in ast.iter_child_nodes(node):
-            visit(child, node, guarded)
+            visit(child, node, method, guarded)
 
     for method in _sources.running_methods(source):
-        visit(method, source, guarded=False)
+        visit(method, source, method.name, guarded=False)
     return tuple(found)
 
 

@@ -1,8 +1,9 @@
 """What the rules may look at: a model, what a run of it showed, and what the trainer knows."""
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from thinned.diagnosis import _sequence, _trace
 from thinned.diagnosis._flow import Flow
 from thinned.diagnosis._neutral import untouched
 from thinned.surgery import Site, SiteList, find_sites, normalize
+from thinned.surgery._run_example import Arguments, as_arguments
+from thinned.surgery._state import seed_everything
 
 TORCH_MODULES = "torch.nn."
 
@@ -76,7 +79,7 @@ class Context:
     @functools.cached_property
     def paths(self) -> dict[int, str]:
         """The path of each module by the module's id; layers that hooks hold are among them."""
-        found = {id(module): path for path, module in self.modules.items()}
+        found = {id(module): normalize(name) for name, module in self.model.named_modules()}
         for path, module in self.modules.items():
             for layer in _held_by_hooks(module):
                 found.setdefault(id(layer), f"{path}:{getattr(layer, 'kind', 'hook')}".strip(":"))
@@ -85,6 +88,9 @@ class Context:
     @functools.cached_property
     def sites(self) -> SiteList:
         """All sites; with an example input, whether each is live was tried."""
+        if self.example_input is not None:
+            with contextlib.suppress(Exception):  # `training` runs it too, and says what failed
+                return find_sites(self.model, example_input=self.example_input)
         return find_sites(self.model)
 
     @functools.cached_property
@@ -107,41 +113,47 @@ class Context:
         """The rate of the site at a path, 0 if there is none."""
         return next((site.rate for site in self.sites if site.path == path), 0.0)
 
-    def everything(self) -> Iterator[nn.Module]:
-        """The modules, with those that are registered nowhere but kept in attributes or hooks."""
-        seen: set[int] = set()
-        for module in self.modules.values():
-            for found in (module, *unregistered(module).values(), *_held_by_hooks(module)):
-                for inner in found.modules():
-                    if id(inner) not in seen:
-                        seen.add(id(inner))
-                        yield inner
+    @functools.cached_property
+    def arguments(self) -> Arguments:
+        """Positional and keyword arguments to call the model with, on its device."""
+        return as_arguments(self.example_input, self.model)
+
+    @contextlib.contextmanager
+    def running(self, *, training: bool) -> Iterator[Callable[[], Any]]:
+        """Set the mode for a while, and give a function that calls the model on the example.
+
+        In training, parts of a model in training mode that rest in evaluation stay there.
+        """
+        hidden = [h for m in self.modules.values() for h in hidden_in(m)]
+        with untouched(self.model, hidden, self.arguments):
+            if not (training and self.model.training):
+                self.model.train(training)
+            args, kwargs = self.arguments
+            yield lambda: self.model(*args, **kwargs)
 
     def _run(self, *, training: bool) -> Run | None:
         if self.example_input is None or self.not_run:
             return None
-        with untouched(self.everything()):
-            try:
-                if not (training and self.model.training):  # else leave frozen parts in evaluation
-                    self.model.train(training)
+        try:
+            with self.running(training=training) as call:
                 try:
-                    return self._two_forwards()
+                    return self._two_forwards(call)
                 except ValueError:  # batch norm refuses to train on a single value per channel
                     if not training:
                         raise
                     for module in batch_norms(self.model):
                         module.eval()
-                    return self._two_forwards()
-            except Exception as error:  # somebody's forward may raise anything at all
-                self.not_run = f"{type(error).__name__}: {error}".splitlines()[0]
-                return None
+                    return self._two_forwards(call)
+        except Exception as error:  # somebody's forward may raise anything at all
+            self.not_run = f"{type(error).__name__}: {error}".splitlines()[0]
+            return None
 
-    def _two_forwards(self) -> Run:
-        torch.manual_seed(0)
+    def _two_forwards(self, call: Callable[[], Any]) -> Run:
+        seed_everything(0)
         boxes = dict(self._black_boxes())
-        flow, first = _trace.record(self.model, self.example_input, self.paths, boxes)
-        torch.manual_seed(1)
-        second = _trace.call(self.model, self.example_input)
+        flow, first = _trace.record(call, self.arguments, self.paths, boxes)
+        seed_everything(1)
+        second = call()
         pairs = zip(_trace.tensors(first), _trace.tensors(second), strict=False)
         return Run(flow, all(_alike(a, b) for a, b in pairs))
 
@@ -151,9 +163,14 @@ class Context:
             layer = getattr(site.owner, "layer", site.owner)
             if not isinstance(layer, nn.Module) or isinstance(layer, nn.modules.dropout._DropoutNd):
                 continue
-            if type(layer).__module__.startswith(TORCH_MODULES) or any(layer.parameters()):
+            if type(layer).__module__.startswith(TORCH_MODULES) or has_parameters(layer):
                 continue
             yield id(layer), (_op_of(site), site.rate)
+
+
+def has_parameters(module: nn.Module) -> bool:
+    """Say whether a module or one below it has parameters."""
+    return next(module.parameters(), None) is not None
 
 
 def batch_norms(model: nn.Module) -> Iterator[nn.Module]:
@@ -187,6 +204,12 @@ def _op_of(site: Site) -> str:
     if "alpha" in name:
         return "alpha_dropout"
     return "feature_dropout" if "spatial" in name else "dropout"
+
+
+def hidden_in(module: nn.Module) -> Iterator[nn.Module]:
+    """What runs with a module and is registered nowhere: kept in its attributes or its hooks."""
+    yield from unregistered(module).values()
+    yield from _held_by_hooks(module)
 
 
 def _held_by_hooks(module: nn.Module) -> Iterator[nn.Module]:

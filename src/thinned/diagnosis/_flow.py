@@ -23,7 +23,6 @@ class Node:
         caller: name of the function of torch through which it was asked (``dropout2d``).
         unregistered: it ran in a module that is no submodule of the model.
         unsafe_checkpoint: it ran in activation checkpointing that keeps no generator state.
-        module_class: the class name of the innermost module.
         kernel: size of a convolution's window in elements; 0 for all else.
     """
 
@@ -39,7 +38,6 @@ class Node:
     caller: str = ""
     unregistered: bool = False
     unsafe_checkpoint: bool = False
-    module_class: str = ""
     kernel: int = 0
 
     @property

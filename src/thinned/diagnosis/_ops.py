@@ -13,6 +13,11 @@ VIEW = frozenset({
     "detach", "to", "_to_copy", "type_as", "numpy_T", "swapaxes", "roll", "index", "unfold_copy",
     "tensor_split", "lift_fresh", "copy", "nan_to_num", "pixel_shuffle", "pixel_unshuffle",
 })  # fmt: skip
+ALIAS = VIEW - {
+    "clone", "contiguous", "to", "_to_copy", "type_as", "copy", "index", "roll", "unfold_copy",
+    "nan_to_num", "pixel_shuffle", "pixel_unshuffle", "lift_fresh",
+}  # fmt: skip
+"""Views that share the memory of what they show."""
 ACTIVATION = frozenset({
     "relu", "relu6", "gelu", "silu", "sigmoid", "tanh", "elu", "selu", "celu", "leaky_relu",
     "hardswish", "hardtanh", "hardsigmoid", "softplus", "mish", "prelu", "rrelu", "logsigmoid",

@@ -83,9 +83,8 @@ def _node(index: int, module: nn.Module, path: str, sources: tuple[int, ...]) ->
         path=path,
         sources=sources,
         rate=rate,
-        weighted=any(True for _ in module.parameters()),
+        weighted=next(module.parameters(), None) is not None,
         inplace=bool(getattr(module, "inplace", False)),
-        module_class=type(module).__name__,
         kernel=_product(window),
         caller=_caller(module),
     )

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from thinned.diagnosis import _ops
 from thinned.diagnosis._flow import Flow, Node
+from thinned.diagnosis._neutral import hooked
 
 TORCH = str(Path(torch.__file__).parent)
 OURS = str(Path(__file__).parents[1])
@@ -27,48 +28,32 @@ CHECKPOINT = str(Path(TORCH, "utils", "checkpoint.py"))
 FUNCTIONAL = str(Path(TORCH, "nn", "functional.py"))
 
 
-def call(model: nn.Module, example_input: Any) -> Any:
-    """Call a model as Lightning calls one with its ``example_input_array``.
-
-    A tuple is unpacked, a mapping becomes keyword arguments, all else is the one argument.
-    """
-    if isinstance(example_input, tuple):
-        return model(*example_input)
-    if isinstance(example_input, Mapping):
-        return model(**example_input)
-    return model(example_input)
-
-
 def record(
-    model: nn.Module,
-    example_input: Any,
+    call: Callable[[], Any],
+    given: Any,
     paths: Mapping[int, str],
     black_boxes: Mapping[int, tuple[str, float]],
 ) -> tuple[Flow, Any]:
     """Run the model as it stands and return the flow, and what the model returned.
 
     Operations are seen before autograd takes them apart: ``aten.dropout`` instead of a Bernoulli
-    draw, a division and a product. Compiled parts run eagerly.
+    draw, a division and a product.
 
     Args:
-        model: the model, in the mode to look at. Call inside of `untouched`.
-        example_input: what to call it with.
+        call: runs the model.
+        given: what it is called with.
         paths: the path of each module of the model, by the module's id.
         black_boxes: modules that count as one operation, by id: its name, and its rate.
     """
     recorder = _Recorder(paths, black_boxes)
-    for tensor in _tensors(example_input):
+    for tensor in _tensors(given):
         recorder.add("input", (tensor,), (tensor,))
-    handles = [
+    handles = (
         register_module_forward_pre_hook(recorder.enter),
         register_module_forward_hook(recorder.leave),
-    ]
-    try:
-        with torch.compiler.set_stance("force_eager"), _below_autograd(), recorder:
-            output = call(model, example_input)
-    finally:
-        for handle in handles:
-            handle.remove()
+    )
+    with hooked(handles), _below_autograd(), recorder:
+        output = call()
     returned = [recorder.makers.get(tensor) for tensor in _tensors(output)]
     outputs = frozenset(maker for maker in returned if maker is not None)
     return Flow(recorder.nodes, outputs, traced=True), output
@@ -159,7 +144,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ty
             weighted=any(isinstance(tensor, nn.Parameter) for tensor in read),
             shape=tuple(read[0].shape) if read else None,
             unregistered=module is not None and id(module) not in self.paths,
-            module_class=type(module).__name__ if module is not None else "",
         )
         self.nodes.append(node)
         for tensor in made:
@@ -180,7 +164,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ty
     def _locate(node: Node) -> None:
         """Find who asked for a random operation, and whether a recomputation would differ."""
         frame: FrameType | None = sys._getframe(2)
-        while frame is not None and frame.f_code is not call.__code__:
+        while frame is not None and frame.f_code is not record.__code__:
             file = frame.f_code.co_filename
             if file == FUNCTIONAL and not node.caller:
                 node.caller = frame.f_code.co_name.removeprefix("_")

@@ -6,7 +6,7 @@ from torch import nn
 
 from thinned.diagnosis._context import Context
 from thinned.diagnosis._rule import Hit, rule
-from thinned.surgery import Site
+from thinned.surgery import Site, find_sites
 
 RUN_KINDS = frozenset({"dropout", "drop_path", "drop_block", "token_drop"})
 
@@ -72,7 +72,7 @@ def silent_in_training(context: Context) -> Iterator[Hit]:
     run = context.training
     rates = [
         site
-        for site in context.sites
+        for site in find_sites(context.model)  # by structure: those that ought to drop
         if site.kind in RUN_KINDS and site.rate > 0 and site.live is not False
     ]
     if run is None or not rates or not run.same or any(node.random for node in run.flow.nodes):

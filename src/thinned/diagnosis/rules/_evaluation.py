@@ -37,7 +37,7 @@ def alive_in_eval(context: Context) -> Iterator[Hit]:
         yield Hit(
             path=node.path,
             message="Dropout drops in evaluation too: validation and predictions are noisy.",
-            fix=f"{_fix(node)} {INTENDED}",
+            fix=f"{_fix(context, node)} {INTENDED}",
             evidence=(
                 f"{node.op} ran at rate {node.rate:g} after eval(), {node.where}".rstrip(", "),
                 f"two forwards in evaluation differ: {not context.evaluation.same}",
@@ -45,11 +45,13 @@ def alive_in_eval(context: Context) -> Iterator[Hit]:
         )
 
 
-def _fix(node: Node) -> str:
+def _fix(context: Context, node: Node) -> str:
     if node.op in _ops.ATTENTION:
         return GATED["attention"]
-    inside = node.module_class.lower().startswith(("dropout", "alphadropout", "featurealpha"))
-    return GATED["module"] if inside else GATED["function"]
+    layer = context.modules.get(node.path)
+    is_layer = layer is not None and not layer._modules
+    is_site = any(site.owner is layer for site in context.sites)
+    return GATED["module"] if is_layer and is_site else GATED["function"]
 
 
 def _by_source(context: Context) -> Iterator[Hit]:

@@ -17,7 +17,7 @@ from thinned.diagnosis.rules._placement import place_of
     better_with_input=True,
 )
 def inplace_dropout(context: Context) -> Iterator[Hit]:
-    """In-place dropout on a tensor that backward or another branch still needs."""
+    """In-place dropout on the output of an activation whose backward still needs it."""
     flow = context.flow
     for drop in flow.drops():
         if not drop.inplace or not drop.sources:
@@ -31,33 +31,11 @@ def inplace_dropout(context: Context) -> Iterator[Hit]:
                 fix=f'model.get_submodule("{drop.path}").inplace = False',
                 evidence=(f"{place_of(drop)} writes into what {needed.path or 'the model'} made",),
             )
-        for reader in _other_readers(flow, drop):
-            yield Hit(
-                path=drop.path,
-                message="It overwrites a tensor that is read again afterwards, as on the other "
-                "side of a residual connection: that side is dropped too.",
-                fix=f'model.get_submodule("{drop.path}").inplace = False',
-                evidence=(f"{reader.op} at {reader.path or 'the model'} reads the same tensor",),
-                severity="warning",
-            )
 
 
 def _needed_by_backward(flow: Flow, drop: Node) -> Node | None:
     """The operation whose saved output is written into; views share its memory."""
-    for node in flow.before(drop, lambda node: node.op in _ops.VIEW):
+    for node in flow.before(drop, lambda node: node.op in _ops.ALIAS):
         if node.op in _ops.SAVES_ITS_OUTPUT:
             return node
     return None
-
-
-def _other_readers(flow: Flow, drop: Node) -> list[Node]:
-    """Who reads, after the dropout has run, what it wrote into."""
-    if not flow.traced:
-        return []
-    made = [flow.nodes[index] for index in drop.sources]
-    return [
-        reader
-        for node in made
-        for reader in flow.readers(node)
-        if reader.index > drop.index and reader.op not in _ops.VIEW
-    ]

@@ -1,19 +1,20 @@
 """Random numbers: recomputed alike, different on each rank, and the same work on all of them."""
 
 import ast
+import contextlib
 import functools
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from thinned.diagnosis import _calls, _trace
+from thinned.diagnosis import _calls
 from thinned.diagnosis._context import Context
-from thinned.diagnosis._neutral import untouched
+from thinned.diagnosis._neutral import hooked
 from thinned.diagnosis._rule import Hit, rule
 from thinned.surgery import Site
+from thinned.surgery._state import seed_everything
 
 FORWARDS = 8
 
@@ -136,18 +137,17 @@ def _skipped(context: Context) -> set[str]:
     def note(path: str) -> Any:
         return lambda *_: ran[-1].add(path)
 
-    with untouched(context.everything()):
-        if not context.model.training:
-            context.model.train()
-        for path, module in context.modules.items():
-            if any(True for _ in module.parameters(recurse=False)):
-                module.register_forward_pre_hook(note(path))
+    holding = {p: m for p, m in context.modules.items() if m._parameters}
+    hooks = (m.register_forward_pre_hook(note(path)) for path, m in holding.items())
+    with (
+        contextlib.suppress(ValueError),  # batch norm refuses a single value
+        context.running(training=True) as call,
+        hooked(hooks),
+    ):
         for seed in range(FORWARDS):
-            torch.manual_seed(seed)
+            seed_everything(seed)
             ran.append(set())
-            try:
-                _trace.call(context.model, context.example_input)
-            except ValueError:  # batch norm on a single value
-                return set()
-    everywhere = {path for path in ran[0] if all(path in paths for paths in ran)}
-    return {path for paths in ran for path in paths} - everywhere
+            call()
+        everywhere = {path for path in ran[0] if all(path in paths for paths in ran)}
+        return {path for paths in ran for path in paths} - everywhere
+    return set()

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from thinned.diagnosis._context import Context
+from thinned.diagnosis._context import Context, has_parameters
 from thinned.diagnosis._rule import Hit, rule
 from thinned.layers._rate import RateLayer
-from thinned.surgery import Site
+from thinned.surgery import Site, normalize
 
 
 def _drops(site: Site) -> bool:
@@ -107,7 +107,7 @@ def _frozen_part(context: Context, path: str) -> str | None:
 def _block_of(context: Context, path: str) -> nn.Module | None:
     """The smallest module around a site that has parameters."""
     around = [context.modules.get(p) for p in _ancestors(path)]
-    holding = [m for m in around if m is not None and any(True for _ in m.parameters())]
+    holding = [m for m in around if m is not None and has_parameters(m)]
     return holding[-1] if holding else None
 
 
@@ -120,7 +120,8 @@ def compiled_with_float_rates(context: Context) -> Iterator[Hit]:
     """A compiled model whose rates are Python floats, while something changes them."""
     if context.scheduled is False:
         return
-    compiled = [path for path, module in context.modules.items() if _is_compiled(module)]
+    named = context.model.named_modules()
+    compiled = [normalize(name) for name, module in named if _is_compiled(module)]
     if not compiled:
         return
     floats = [

@@ -1,18 +1,19 @@
 """Dropout before batch norm: the variance that the norm learns is not the one it meets later."""
 
+import contextlib
 import dataclasses
 import statistics
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from thinned.diagnosis import _ops, _trace
+from thinned.diagnosis import _ops
 from thinned.diagnosis._context import Context, batch_norms
 from thinned.diagnosis._flow import Node
-from thinned.diagnosis._neutral import untouched
+from thinned.diagnosis._neutral import hooked
 from thinned.diagnosis._rule import Hit, rule
+from thinned.surgery._state import seed_everything
 
 REPEATS = 8
 TOLERATED = 0.05  # Li 2019 measure shifts of 1.02 in wide nets, which do no harm, and 1.2 in others
@@ -91,6 +92,7 @@ def measure(context: Context) -> dict[str, Shift]:
         return {}
     norms = {context.paths[id(m)]: m for m in batch_norms(context.model) if id(m) in context.paths}
     others = [s.owner for s in context.sites if s.kind != "dropout"]
+    quiet: dict[str, list[float]] = {}
     seen: dict[str, list[float]] = {path: [] for path in norms}
 
     def watch(path: str) -> Any:
@@ -99,27 +101,26 @@ def measure(context: Context) -> dict[str, Shift]:
 
         return hook
 
-    with untouched(context.everything()):
-        torch.manual_seed(0)
-        for path, module in norms.items():
-            module.register_forward_pre_hook(watch(path))
-        try:
-            context.model.eval()
-            _train_only(norms.values())
-            _trace.call(context.model, context.example_input)
-            quiet, seen = seen, {path: [] for path in norms}
-            context.model.train()
-            for owner in others:
-                if isinstance(owner, nn.Module):
-                    owner.eval()
-            for _ in range(REPEATS):
-                _trace.call(context.model, context.example_input)
-        except ValueError:  # a single value per channel: there is no variance
-            return {}
+    hooks = (m.register_forward_pre_hook(watch(path)) for path, m in norms.items())
+    with (
+        contextlib.suppress(ValueError),  # a single value per channel has no variance
+        context.running(training=False) as call,
+        hooked(hooks),
+    ):
+        seed_everything(0)
+        _train_only(norms.values())
+        call()
+        quiet, seen = seen, {path: [] for path in norms}
+        context.model.train()
+        for owner in others:
+            if isinstance(owner, nn.Module):
+                owner.eval()
+        for _ in range(REPEATS):
+            call()
     return {
         path: _shift(quiet[path][0], noisy)
         for path, noisy in seen.items()
-        if noisy and quiet[path] and quiet[path][0] > 0
+        if noisy and quiet.get(path) and quiet[path][0] > 0
     }
 
 
