@@ -1,10 +1,11 @@
 """Turns checked nodes of the configuration into objects."""
 
+import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from ._errors import ConfigError, explain
@@ -71,7 +72,7 @@ def _targets(key: str, node: Any) -> Iterator[tuple[str, str]]:
 def _look_up(key: str, target: str, allow: tuple[str, ...]) -> None:
     check_target(key, target, allow)
     try:
-        found = get_object(target)
+        found = pkgutil.resolve_name(target)
     except Exception as error:  # whatever the import of a user's module raises
         msg = f"`{key}._target_`: cannot import {target!r}: {type(error).__name__}: {error}"
         raise ConfigError(msg) from error

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from ._errors import ConfigError, nearest
+from ._errors import ConfigError, nearest, unknown_key
 from ._fields import Field, kind_of
 from ._schemas import SCHEMAS
 from ._targets import check_target
@@ -117,9 +117,7 @@ def _check_fields(key: str, content: Mapping[str, Any], schema: Schema) -> None:
         path = f"{key}.{name}" if key else str(name)
         field = schema.get(name)
         if field is None and OPEN not in schema:
-            known = [name for name in schema if name not in content] or list(schema)
-            msg = f"Unknown key `{path}`: {_where(key)} takes {', '.join(sorted(schema))}."
-            raise ConfigError(msg + nearest(name, known))
+            raise ConfigError(unknown_key(path, name, schema))
         problem = field.problem(value) if field is not None else None
         if problem is not None:
             msg = f"Expected `{path}` to be {problem}, got {value!r}."
@@ -179,7 +177,3 @@ def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         return
     for name, item in pairs:
         yield (f"{key}.{name}" if key else str(name)), item
-
-
-def _where(key: str) -> str:
-    return f"`{key}`" if key else "the configuration"

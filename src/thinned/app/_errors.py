@@ -76,12 +76,11 @@ def _composition(error: Any) -> str:
     cause = error.__cause__
     text = str(error)
     if text.startswith("Could not override") and hasattr(cause, "parent_node"):
-        name = text.split("'")[1]
-        key = str(cause.key)
         known = [str(item) for item in _keys(cause.parent_node)]
-        return _unknown(name, key, known)
-    if "requires --multirun" in text:
-        return f"{_flat(text)}: thinned train -m ..."
+        return unknown_key(text.split("'")[1], str(cause.key), known)
+    if "Ambiguous value" in text or "requires --multirun" in text:
+        override = text.split("'")[1]
+        return f"Several values in {override}: add -m to run each, or write [...] for a list."
     said = [line.strip() for line in text.splitlines() if line.strip()]
     said = said[: 2 if said and said[0].endswith(":") else 1]
     if cause is not None:
@@ -89,13 +88,12 @@ def _composition(error: Any) -> str:
     return _flat(" ".join(said))
 
 
-def _unknown(name: str, key: str, known: list[str]) -> str:
-    parent = name.rpartition(".")[0]
-    where = f"`{parent}`" if parent else "the configuration"
-    return (
-        f"Unknown key `{name}`: {where} has {', '.join(sorted(known)) or 'no keys'}."
-        f"{nearest(key, known)}"
-    )
+def unknown_key(path: str, key: str, known: Iterable[str]) -> str:
+    """Say that there is no such key, which one is near, and which there are."""
+    parent = path.rpartition(".")[0]
+    names = sorted(known)
+    where = f"`{parent}` has" if parent else "At the top there are"
+    return f"Unknown key `{path}`.{nearest(key, names)} {where} {', '.join(names) or 'no keys'}."
 
 
 def _keys(node: Any) -> Iterable[Any]:

@@ -68,8 +68,8 @@ class Field:
         return _NAMES[kind] + (f" in {self._interval()}" if ranged else "")
 
     def _interval(self) -> str:
-        low = "(-inf" if self.low is None else f"{'(' if self.open_low else '['}{self.low:g}"
-        high = "inf)" if self.high is None else f"{self.high:g}]"
+        low = "(-inf" if self.low is None else f"{'(' if self.open_low else '['}{self.low:.12g}"
+        high = "inf)" if self.high is None else f"{self.high:.12g}]"
         return f"{low}, {high}"
 
     def _in_range(self, value: float) -> bool:

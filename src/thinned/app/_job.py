@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from thinned._log import logger
+from thinned.callbacks import RunRecord
 
 from ._build import build, build_all
 from ._errors import ConfigError
@@ -45,7 +47,7 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data = build(cfg, "data")
         model = _model(cfg, data)
-        trainer = _trainer(cfg, folder)
+        trainer = _trainer(cfg, plain, folder)
         for one in trainer.loggers:
             one.log_hyperparams(dict(plain))
         trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
@@ -75,16 +77,28 @@ def _call(key: str, function: Any) -> Any:
         raise ConfigError(msg) from error
 
 
-def _trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:
+def _trainer(cfg: DictConfig, plain: Mapping[str, Any], folder: Path) -> pl.Trainer:
     callbacks = build_all(cfg, "callbacks")
+    for callback in callbacks:
+        if isinstance(callback, RunRecord) and callback.config is None:
+            callback.config = plain
     if cfg.checkpoint is not None and cfg.trainer.enable_checkpointing:
         callbacks.append(build(cfg, "checkpoint"))
     more: dict[str, Any] = {}
     if cfg.trainer.enable_progress_bar is None:  # one bar over all jobs is enough in a multirun
         more["enable_progress_bar"] = HydraConfig.get().mode is not RunMode.MULTIRUN
-    loggers = build_all(cfg, "logger") or False
+    loggers = build_all(cfg, "logger")
+    if any(isinstance(one, pl.loggers.WandbLogger) for one in loggers):
+        import wandb
+
+        wandb.setup()  # reads WANDB_SILENT, before Lightning's logger calls forth a first warning
     trainer: pl.Trainer = build(
-        cfg, "trainer", logger=loggers, callbacks=callbacks, default_root_dir=str(folder), **more
+        cfg,
+        "trainer",
+        logger=loggers or False,
+        callbacks=callbacks,
+        default_root_dir=str(folder),
+        **more,
     )
     return trainer
 
@@ -117,12 +131,16 @@ def _objective(keys: str | list[str], metrics: Mapping[str, float]) -> Any:
 def _loggers_closed() -> Iterator[None]:
     """End the W&B run with the job, or the next job in this process would write into it."""
     code = 1
+    mode = os.environ.get("WANDB_MODE")  # Lightning's logger sets it, and leaves it set
     try:
         yield
         code = 0
     finally:
         if wandb := sys.modules.get("wandb"):
             wandb.finish(exit_code=code)
+        os.environ.pop("WANDB_MODE", None)
+        if mode is not None:
+            os.environ["WANDB_MODE"] = mode
 
 
 @contextmanager

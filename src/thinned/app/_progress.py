@@ -1,16 +1,143 @@
-"""Progress over the jobs of a multirun, with the time left."""
+"""Progress over the jobs of a multirun, with the time left.
 
-from typing import Any
+The jobs may run in this process, in others or on other machines, so their number is read off the
+``status.json`` in each job's folder.
+"""
+
+import math
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
 
 from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from ._status import NAME, read_status
+
+_EVERY = 0.5  # seconds between two looks
 
 
 class SweepProgress(Callback):
-    """A bar over jobs."""
+    """Hydra's callback that follows a multirun until :func:`stop`."""
 
-    def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
-        pass
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002  # Hydra's signature
+        """Begin to follow."""
+        stop()
+        folder = Path(config.hydra.sweep.dir)
+        # The name of a job's folder has the job's number, which is not known yet; its depth is.
+        plain = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweep, resolve=False))
+        depth = len(Path(plain["subdir"]).parts)
+        _running.append(Follower(folder, count_jobs(config), "/".join(["*"] * depth)))
+        _running[0].start()
 
 
-def stop() -> None:
-    """End the display, if there is one."""
+_running: list["Follower"] = []
+
+
+def stop() -> dict[str, dict[str, Any]]:
+    """End the display, if there is one, and return the status of each job by its folder."""
+    if not _running:
+        return {}
+    follower = _running.pop()
+    follower.stop()
+    return follower.jobs
+
+
+def count_jobs(config: DictConfig) -> int:
+    """Return how many jobs a multirun will have: its trials, or the product of its choices."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    sweeper = config.hydra.sweeper
+    if sweeper.get("n_trials") is not None:
+        return int(sweeper.n_trials)
+    lines = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*lines, *config.hydra.overrides.task])
+    sweeps = [one for one in overrides if one.is_sweep_override()]
+    return math.prod(sum(1 for _ in one.sweep_iterator()) for one in sweeps)
+
+
+class Follower(threading.Thread):
+    """Reads the status of the jobs of a sweep now and then, and shows how many are done.
+
+    Args:
+        folder: of the sweep.
+        total: number of jobs.
+        pattern: where a job's folder lies below it.
+    """
+
+    def __init__(self, folder: Path, total: int, pattern: str = "*") -> None:
+        super().__init__(daemon=True, name="sweep progress")
+        self.folder, self.total = folder, total
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self._pattern = f"{pattern}/{NAME}"
+        self._began = time.time()
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Look until told to stop, and once more then."""
+        with _display(self.total) as show:
+            while not self._over.wait(_EVERY):
+                self.look()
+                show(self)
+            self.look()
+            show(self)
+
+    def stop(self) -> None:
+        """Look a last time and end."""
+        self._over.set()
+        self.join()
+
+    def look(self) -> None:
+        """Read the status of the jobs that were not over before."""
+        for path in self.folder.glob(self._pattern):
+            folder = str(path.parent)
+            if self.jobs.get(folder, {}).get("status", "running") == "running":
+                status = read_status(folder)
+                if status is not None and status.get("started", 0.0) >= self._began:
+                    self.jobs[folder] = status
+
+    def count(self, *words: str) -> int:
+        """Return how many jobs have one of these states."""
+        return sum(status["status"] in words for status in self.jobs.values())
+
+    def line(self) -> str:
+        """Say how far it is, and how long it takes."""
+        done = self.count("finished", "failed", "interrupted")
+        failed = self.count("failed")
+        seconds = (time.time() - self._began) / max(done, 1) * max(self.total - done, 0)
+        minutes, rest = divmod(round(seconds), 60)
+        left = f", about {minutes}:{rest:02} left" if 0 < done < self.total else ""
+        return f"{done} of {self.total} jobs done" + (f", {failed} failed" if failed else "") + left
+
+
+@contextmanager
+def _display(total: int) -> Iterator[Any]:
+    """Show a bar in a terminal, and a line for each job elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        last = [0]
+
+        def write(follower: Follower) -> None:
+            done = follower.count("finished", "failed", "interrupted")
+            if done > last[0]:
+                last[0] = done
+                sys.stderr.write(f"thinned: {follower.line()}\n")
+
+        yield write
+        return
+    columns: Iterable[Any] = (BarColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=total)
+
+        def draw(follower: Follower) -> None:
+            done = follower.count("finished", "failed", "interrupted")
+            progress.update(task, completed=done, description=follower.line())
+
+        yield draw

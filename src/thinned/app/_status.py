@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class JobStatus:
         """Note what stopped the job."""
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
         text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
-        self._end(status="interrupted" if interrupted else "failed", error=text)
+        trace = "".join(traceback.format_exception(error))
+        self._end(status="interrupted" if interrupted else "failed", error=text, traceback=trace)
 
     def _end(self, **content: Any) -> None:
         started = float(self._content["started"])

@@ -7,12 +7,13 @@ Nothing here imports torch before a job's configuration has been checked, so tha
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from . import _progress, _resolvers
 from ._check import check_config
 from ._conf import MAIN, conf_dir
 from ._errors import explain
@@ -23,7 +24,7 @@ OK, FAILED, WRONG_CONFIG = 0, 1, 2
 # What was typed. Hydra is given a part of it, and Lightning's DDP repeats all of it.
 _COMMAND = tuple(sys.argv)
 
-OmegaConf.register_new_resolver("thinned.pid", os.getpid, use_cache=True, replace=True)
+_resolvers.register()
 
 _failures: list[Exception] = []
 
@@ -39,8 +40,6 @@ def main(argv: Sequence[str]) -> int:
     """
     import hydra
 
-    from . import _progress
-
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=MAIN)(job)
     _failures.clear()
@@ -50,8 +49,11 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:  # every error ends here: one line, or its traceback
         _failures.append(error)
     finally:
-        _progress.stop()
-    return _report(_failures[-1], full=full) if _failures else OK
+        jobs = _progress.stop()
+    _summarize(jobs)
+    if _failures:
+        return _report(_failures[-1], full=full)
+    return FAILED if any(status["status"] == "failed" for status in jobs.values()) else OK
 
 
 def job(cfg: DictConfig) -> Any:
@@ -79,6 +81,16 @@ def job(cfg: DictConfig) -> Any:
         return None
     status.finished(result.metrics)
     return result.objective
+
+
+def _summarize(jobs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Name the jobs of a multirun that failed, and what to do with the others."""
+    failed = {folder: status for folder, status in jobs.items() if status["status"] == "failed"}
+    for folder, status in sorted(failed.items()):
+        sys.stderr.write(f"thinned: {folder} failed: {status['error']}\n")
+    if len(jobs) > len(failed):
+        folder = os.path.commonpath(jobs)
+        sys.stderr.write(f"thinned: to compare them: thinned compare {folder}\n")
 
 
 def _report(error: Exception, *, full: bool) -> int:

@@ -1,0 +1,29 @@
+"""What ``${thinned...:}`` means in the configuration."""
+
+import os
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+
+def register() -> None:
+    """Make our resolvers known to OmegaConf; launchers' processes do it by importing ``train``."""
+    # Cached, so that all jobs of a multirun see the pid of the process that began it.
+    OmegaConf.register_new_resolver("thinned.pid", os.getpid, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("thinned.group", _group, replace=True)
+    OmegaConf.register_new_resolver("thinned.wandb_mode", _wandb_mode, replace=True)
+
+
+def _wandb_mode(offline: bool) -> str | None:
+    """Return the mode for ``wandb.init``; None leaves it to WANDB_MODE and W&B's own default."""
+    return os.environ.get("WANDB_MODE", "offline") if offline else None
+
+
+def _group() -> str | None:
+    """Name the sweep that a job belongs to by its folder; None for a single run."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return None
+    return "_".join(Path(HydraConfig.get().sweep.dir).parts[-2:])
