@@ -64,25 +64,16 @@ def header(
     }
 
 
-def plan(trainer: pl.Trainer) -> dict[str, Any]:
-    """Say what is watched and how long the run is to be."""
-    first = _watching(trainer)
-    return {
-        "planned_batches": _lightning.progress(trainer).batches_planned,
-        "monitor": _get(first, "monitor"),
-        "mode": _get(first, "mode"),
-    }
+def planned_batches(trainer: pl.Trainer) -> int | None:
+    """How many batches the run is to have, where that is known."""
+    return _lightning.progress(trainer).batches_planned
 
 
-def monitor(trainer: pl.Trainer) -> str | None:
+def watched(trainer: pl.Trainer) -> dict[str, Any]:
     """The metric that is watched: our monitor's word comes before that of other callbacks."""
-    found = _get(_watching(trainer), "monitor")
-    return None if found is None else str(found)
-
-
-def _watching(trainer: pl.Trainer) -> Any:
     watching = [each for each in callbacks(trainer) if isinstance(_get(each, "monitor"), str)]
-    return min(watching, key=lambda each: not hasattr(each, "history"), default=None)
+    first = min(watching, key=lambda each: not hasattr(each, "history"), default=None)
+    return {"monitor": _get(first, "monitor"), "mode": _get(first, "mode")}
 
 
 def callbacks(trainer: pl.Trainer) -> list[Any]:
@@ -136,6 +127,14 @@ def rates(trainer: pl.Trainer) -> dict[str, float]:
     }
 
 
+def schedules(trainer: pl.Trainer) -> str:
+    """What the rates follow, as text."""
+    plans = [each for each in _attributes(trainer, "plan") if isinstance(each, Mapping)]
+    return ", ".join(
+        f"{pattern}: {schedule}" for plan in plans for pattern, schedule in plan.items()
+    )
+
+
 def edits(trainer: pl.Trainer) -> Iterator[dict[str, Any]]:
     """What was swapped and inserted."""
     for each in _attributes(trainer, "edits"):
@@ -172,15 +171,23 @@ def progress(trainer: pl.Trainer) -> float | None:
     return None if share is None else round(share, 6)
 
 
-def epoch(trainer: pl.Trainer) -> float:
-    """The time in epochs, with the share of the present one."""
+def epochs_done(trainer: pl.Trainer) -> float:
+    """The epochs that lie behind, with the share of the present one."""
     batches = trainer.num_training_batches
+    if not batches or math.isinf(batches) or trainer.current_epoch == trainer.max_epochs:
+        return float(trainer.current_epoch)
     done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-    if not batches or math.isinf(batches):
-        return float(trainer.current_epoch)
-    if trainer.state.stage == "train" and trainer.current_epoch == trainer.max_epochs:
-        return float(trainer.current_epoch)
     return round(trainer.current_epoch + min(done / batches, 1.0), 4)
+
+
+def validation_epoch(trainer: pl.Trainer) -> float:
+    """Lightning's number of the epoch that a validation ends, as in a checkpoint's file name.
+
+    Validations within an epoch lie between that number and the one before.
+    """
+    batches = trainer.num_training_batches
+    inside = batches and not math.isinf(batches)
+    return round(epochs_done(trainer) - 1, 4) if inside else float(trainer.current_epoch)
 
 
 def planned_steps(trainer: pl.Trainer) -> int | None:
@@ -230,11 +237,10 @@ def _hydra() -> Any:
 
 def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
     data = getattr(getattr(trainer, "datamodule", None), "hparams", None)
-    schedules = [str(each) for each in _attributes(trainer, "schedule")]
     config = {
         "model": dict(pl_module.hparams),
         "data": dict(data or {}),
-        "schedule": schedules[0] if len(schedules) == 1 else schedules,
+        "schedule": schedules(trainer),
         "trainer": {"max_epochs": trainer.max_epochs, "max_steps": trainer.max_steps},
     }
     return {key: value for key, value in config.items() if value}

@@ -62,7 +62,7 @@ def shown(trainer: pl.Trainer) -> dict[str, Any]:
     else:
         found = {"rates": f"{min(rates.values()):.3g} to {max(rates.values()):.3g}"}
     gaps = [key for key in trainer.callback_metrics if key.startswith("overfit/gap/")]
-    preferred = f"overfit/gap/{collect.monitor(trainer)}"
+    preferred = f"overfit/gap/{collect.watched(trainer)['monitor']}"
     gaps.sort(key=lambda key: key != preferred)
     if gaps:
         found["gap"] = float(trainer.callback_metrics[gaps[0]])

@@ -68,6 +68,7 @@ class RunRecord(pl.Callback):
         self._due = {"groups": 0, "sites": 0}
         self._rates_at = -1
         self._sites: list[Any] = []
+        self._watched: dict[str, Any] = {}
         self._verdict: dict[str, Any] | None = None
 
     @property
@@ -111,7 +112,9 @@ class RunRecord(pl.Callback):
         self._sites = list(collect.sites(pl_module))
         groups = collect.group_of_sites(trainer)
         rows = [collect.site_row(site, groups) for site in self._sites]
-        self._writer.write("header", **collect.plan(trainer))
+        self._watched = collect.watched(trainer)
+        planned = collect.planned_batches(trainer)
+        self._writer.write("header", planned_batches=planned, **self._watched)
         self._writer.write("sites", sites=rows)
         for row in collect.edits(trainer):
             self._writer.write("edit", **row)
@@ -145,7 +148,7 @@ class RunRecord(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the moment; other callbacks may still add to its metrics."""
         if self._writer is not None and trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._pending = (trainer.global_step, collect.epoch(trainer))
+            self._pending = (trainer.global_step, collect.validation_epoch(trainer))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the validation with the epoch's training metrics."""
@@ -188,6 +191,10 @@ class RunRecord(pl.Callback):
         if self._writer is None or self._pending is None:
             return
         step, epoch = self._pending
+        watched = collect.watched(trainer)
+        if watched != self._watched:  # `monitor=None` is known from the first validation on
+            self._watched = watched
+            self._writer.write("header", **watched)
         self._writer.write("metrics", step=step, epoch=epoch, values=collect.metrics(trainer))
         verdict = collect.verdict(trainer)
         if verdict is not None and verdict != self._verdict:
@@ -200,7 +207,7 @@ class RunRecord(pl.Callback):
         writer, step = self._writer, trainer.global_step
         if writer is None:
             return
-        row: dict[str, Any] = {"step": step, "epoch": collect.epoch(trainer)}
+        row: dict[str, Any] = {"step": step, "epoch": collect.epochs_done(trainer)}
         row["progress"] = collect.progress(trainer)
         row["groups"] = collect.rates(trainer)
         self._rates_at = step

@@ -4,8 +4,10 @@ from ._compare import Comparison as Comparison
 from ._compare import Run as Run
 from ._compare import compare as compare
 from ._compare_page import write_compare_page as write_compare_page
+from ._figures import heat as heat
 from ._find import find_records as find_records
 from ._page import write_page as write_page
+from ._palette import coloured as coloured
 from ._read import read_run as read_run
 from ._record import MetricRow as MetricRow
 from ._record import RateRow as RateRow

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from thinned.report._record import Record
+from thinned.report._record import RateRow, Record
 
 Figure = dict[str, Any]
 Points = Sequence[tuple[float, float]]
@@ -119,17 +119,17 @@ def rates(record: Record) -> Figure:
         style = {"dash": DASHES[i // len(GROUP_COLOURS) % len(DASHES)]}
         each = line(name, points, GROUP_COLOURS[i % len(GROUP_COLOURS)], **style)
         lines.append({**each, "mode": "lines"})
-    drawn = layout("epoch", "rate", showlegend=True)
+    drawn = layout("epochs done", "rate", showlegend=True)
     drawn["yaxis"]["rangemode"] = "tozero"
     return {"data": lines, "layout": drawn}
 
 
-def heat(record: Record) -> Figure:
+def heat(rates: Sequence[RateRow]) -> Figure:
     """The rate of every site over time, the first layer on top."""
-    rows = [row for row in record.rates if row.sites]
+    rows = [row for row in rates if row.sites]
     paths = list(dict.fromkeys(path for row in rows for path in row.sites))
     cells = [[finite(row.sites.get(path, math.nan)) for row in rows] for path in paths]
-    drawn = layout("epoch", "", height=max(260, 22 * len(paths) + 110))
+    drawn = layout("epochs done", "", height=max(260, 22 * len(paths) + 110))
     drawn["yaxis"] = {
         "autorange": "reversed",
         "fixedrange": True,
@@ -146,7 +146,7 @@ def heat(record: Record) -> Figure:
         "zmin": 0,
         "colorscale": HEAT,
         "colorbar": {"title": {"text": "rate"}, "thickness": 12, "outlinewidth": 0},
-        "hovertemplate": "%{y}<br>epoch %{x}: rate %{z:.4g}<extra></extra>",
+        "hovertemplate": "%{y}<br>%{x} epochs: rate %{z:.4g}<extra></extra>",
         "xgap": 0,
         "ygap": 1,
     }

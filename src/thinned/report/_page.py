@@ -108,7 +108,7 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
         drawn["rates"] = (figures.rates(record), "Rates", text)
     if any(row.sites for row in record.rates):
         text = "Each row is a place in the model that holds a rate, the first layer on top."
-        drawn["heat"] = (figures.heat(record), "Rate of every site", text)
+        drawn["heat"] = (figures.heat(record.rates), "Rate of every site", text)
     return drawn
 
 

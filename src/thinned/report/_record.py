@@ -17,7 +17,7 @@ Source = Literal["record", "csv", "tensorboard", "wandb"]
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
-    """The rates at one moment, read back from the modules."""
+    """The rates at one moment, read back from the modules; ``epoch`` counts the epochs done."""
 
     step: int
     epoch: float
@@ -28,7 +28,10 @@ class RateRow:
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """What one validation measured, the keys of our own among it."""
+    """What one validation measured, our own keys among it.
+
+    ``epoch`` is Lightning's number of the epoch that it ends, as in a checkpoint's file name.
+    """
 
     step: int
     epoch: float

@@ -60,14 +60,14 @@ def _rows(steps: Mapping[int, dict[str, float]], epochs: Mapping[int, float]) ->
 
 
 def _with_epochs(rows: list[MetricRow]) -> list[MetricRow]:
-    """Count epochs from 1 at their ends, as our own records do; without epochs count rows."""
+    """Several validations of an epoch end with its number; without epochs count the rows."""
     if any(math.isnan(row.epoch) for row in rows):
-        return [MetricRow(row.step, float(i + 1), row.values) for i, row in enumerate(rows)]
+        return [MetricRow(row.step, float(i), row.values) for i, row in enumerate(rows)]
     inside: dict[float, list[MetricRow]] = {}
     for row in rows:
         inside.setdefault(row.epoch, []).append(row)
     return [
-        MetricRow(row.step, epoch + (i + 1) / len(members), row.values)
+        MetricRow(row.step, epoch - 1 + (i + 1) / len(members), row.values)
         for epoch, members in inside.items()
         for i, row in enumerate(members)
     ]
