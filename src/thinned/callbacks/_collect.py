@@ -66,7 +66,7 @@ def header(
 
 def planned_batches(trainer: pl.Trainer) -> int | None:
     """How many batches the run is to have, where that is known."""
-    return _lightning.progress(trainer).batches_planned
+    return None if _asks_all_ranks(trainer) else _lightning.progress(trainer).batches_planned
 
 
 def watched(trainer: pl.Trainer) -> dict[str, Any]:
@@ -74,6 +74,16 @@ def watched(trainer: pl.Trainer) -> dict[str, Any]:
     watching = [each for each in callbacks(trainer) if isinstance(_get(each, "monitor"), str)]
     first = min(watching, key=lambda each: not hasattr(each, "history"), default=None)
     return {"monitor": _get(first, "monitor"), "mode": _get(first, "mode")}
+
+
+def last_gap(trainer: pl.Trainer) -> float | None:
+    """The last fair gap of the watched metric, from the monitor's history."""
+    for each in callbacks(trainer):
+        history, key = _get(each, "history"), f"overfit/gap/{_get(each, 'monitor')}"
+        for row in reversed(history or ()):
+            if key in row:
+                return float(row[key])
+    return None
 
 
 def callbacks(trainer: pl.Trainer) -> list[Any]:
@@ -160,13 +170,18 @@ def verdict(trainer: pl.Trainer) -> dict[str, Any] | None:
 
 
 def metrics(trainer: pl.Trainer) -> dict[str, float]:
-    """Lightning's callback metrics that are single numbers."""
+    """Lightning's callback metrics that are single numbers; to be asked on all ranks alike.
+
+    Lightning may reduce a metric over the ranks when it is first read.
+    """
     found = trainer.callback_metrics.items()
     return {str(key): float(value) for key, value in found if value.numel() == 1}
 
 
 def progress(trainer: pl.Trainer) -> float | None:
     """The share of the training that is done, where its length is known."""
+    if _asks_all_ranks(trainer):
+        return None
     share = _lightning.progress(trainer).fraction
     return None if share is None else round(share, 6)
 
@@ -222,6 +237,11 @@ def _rate(site: Any) -> float | None:
 
 def _is_secret(name: str, value: Any) -> bool:
     return isinstance(value, str) and any(name.lower().endswith(word) for word in _SECRETS)
+
+
+def _asks_all_ranks(trainer: pl.Trainer) -> bool:
+    """Whether `progress` would wait for the other ranks, which do not ask."""
+    return trainer.world_size > 1 and bool(_lightning.callbacks_of(trainer, "Timer"))
 
 
 def _is_of_this_run(logger: Any, log_dir: str) -> bool:

@@ -53,7 +53,7 @@ class ProgressMetrics(pl.Callback):
 
 
 def shown(trainer: pl.Trainer) -> dict[str, Any]:
-    """What the bar shows of ours: the rates of some groups, and the gap of the first metric."""
+    """What the bar shows of ours: the rates of some groups, and the gap of the watched metric."""
     rates = collect.rates(trainer)
     if len(rates) == 1:
         found: dict[str, Any] = {"rate": next(iter(rates.values()))}
@@ -61,9 +61,5 @@ def shown(trainer: pl.Trainer) -> dict[str, Any]:
         found = {f"rate/{name}": rate for name, rate in rates.items()}
     else:
         found = {"rates": f"{min(rates.values()):.3g} to {max(rates.values()):.3g}"}
-    gaps = [key for key in trainer.callback_metrics if key.startswith("overfit/gap/")]
-    preferred = f"overfit/gap/{collect.watched(trainer)['monitor']}"
-    gaps.sort(key=lambda key: key != preferred)
-    if gaps:
-        found["gap"] = float(trainer.callback_metrics[gaps[0]])
-    return found
+    gap = collect.last_gap(trainer)
+    return found if gap is None else {**found, "gap": gap}

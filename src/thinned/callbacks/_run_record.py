@@ -81,21 +81,22 @@ class RunRecord(pl.Callback):
         if stage != "fit" or getattr(trainer, "fast_dev_run", False):
             return
         folder = self.dirpath or collect.run_folder(trainer)
-        if trainer.is_global_zero:
-            self._folder = folder
-            self._phase = "ready"
+        self._folder = folder if trainer.is_global_zero else None
+        self._phase = "ready"
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin the record, or take up that of the run which is resumed."""
-        if self._phase != "ready" or self._folder is None:
+        if self._phase != "ready":
             return
         self._phase = "open"
+        self._pending = self._verdict = None
+        if self._folder is None:
+            return
         goes_on = self._writer is not None and trainer.global_step > 0
         if self._writer is None or not goes_on:
             self._writer = RecordWriter(self._folder)
         writer = self._writer
         self._began = time.monotonic()
-        self._pending = self._verdict = None
         if self._loaded is not None:
             collect.take_up(writer, Path(self._loaded["path"]), self._loaded["step"])
             self._loaded = None
@@ -147,7 +148,7 @@ class RunRecord(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the moment; other callbacks may still add to its metrics."""
-        if self._writer is not None and trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if self._phase == "open" and not trainer.sanity_checking:
             self._pending = (trainer.global_step, collect.validation_epoch(trainer))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -162,10 +163,9 @@ class RunRecord(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End the record and make the page."""
-        if self._writer is not None:
-            if self._rates_at != trainer.global_step:
-                self._write_rates(trainer)
-            self._finish(trainer, "finished")
+        if self._rates_at != trainer.global_step:
+            self._write_rates(trainer)
+        self._finish(trainer, "finished")
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -188,20 +188,22 @@ class RunRecord(pl.Callback):
 
     def _flush(self, trainer: pl.Trainer, *, keep: bool = False) -> None:
         self._step = trainer.global_step
-        if self._writer is None or self._pending is None:
+        if self._pending is None:
             return
-        step, epoch = self._pending
+        (step, epoch), values = self._pending, collect.metrics(trainer)
+        if not keep:
+            self._pending = None
+        if self._writer is None:
+            return
         watched = collect.watched(trainer)
         if watched != self._watched:  # `monitor=None` is known from the first validation on
             self._watched = watched
             self._writer.write("header", **watched)
-        self._writer.write("metrics", step=step, epoch=epoch, values=collect.metrics(trainer))
+        self._writer.write("metrics", step=step, epoch=epoch, values=values)
         verdict = collect.verdict(trainer)
         if verdict is not None and verdict != self._verdict:
             self._writer.write("verdict", **verdict, step=step, epoch=epoch)
             self._verdict = verdict
-        if not keep:
-            self._pending = None
 
     def _write_rates(self, trainer: pl.Trainer) -> None:
         writer, step = self._writer, trainer.global_step
@@ -219,10 +221,12 @@ class RunRecord(pl.Callback):
         writer.write("rates", **row)
 
     def _finish(self, trainer: pl.Trainer, status: str, error: str | None = None) -> None:
-        if self._writer is None or self._phase != "open":
+        if self._phase != "open":
             return
         self._flush(trainer)
         self._phase = "done"
+        if self._writer is None:
+            return
         seconds = round(time.monotonic() - self._began, 3)
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self._writer.write("end", status=status, error=error, ended=ended, seconds=seconds)

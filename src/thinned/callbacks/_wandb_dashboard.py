@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, TypeVar, cast
 
 import pytorch_lightning as pl
 
@@ -17,28 +17,24 @@ HEAT_COLUMNS = 200
 DONE = "thinned/trainings"
 
 
-P = ParamSpec("P")
+Hook = TypeVar("Hook", bound=Callable[..., None])
 
 
-def never_kills(
-    hook: Callable[Concatenate["WandbDashboard", pl.Trainer, P], None],
-) -> Callable[Concatenate["WandbDashboard", pl.Trainer, P], None]:
+def never_kills(hook: Hook) -> Hook:
     """Turn whatever W&B raises into one warning, after which the callback is silent."""
 
     @wraps(hook)
-    def guarded(
-        self: "WandbDashboard", trainer: pl.Trainer, *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        if self.broken or not trainer.is_global_zero:
+    def guarded(self: "WandbDashboard", *args: Any, **kwargs: Any) -> None:
+        if self.broken:
             return
         try:
-            hook(self, trainer, *args, **kwargs)
+            hook(self, *args, **kwargs)
         except Exception as error:
             self.broken = True
             msg = f"W&B failed ({error!r}); training goes on without its dashboard."
             warnings.warn(msg, ThinnedWarning, stacklevel=2)
 
-    return guarded
+    return cast("Hook", guarded)
 
 
 class WandbDashboard(pl.Callback):
@@ -80,7 +76,7 @@ class WandbDashboard(pl.Callback):
     @never_kills
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find or start the run, and define its metrics."""
-        if stage != "fit" or getattr(trainer, "fast_dev_run", False):
+        if stage != "fit" or getattr(trainer, "fast_dev_run", False) or not trainer.is_global_zero:
             return
         self._run, self._of_logger, self._ours = self._find(trainer)
         self._alerted = False
@@ -136,10 +132,12 @@ class WandbDashboard(pl.Callback):
     @never_kills
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log what the validation found where no logger does; alert once at the onset."""
-        if self._run is None or not self._validated:
+        if not self._validated:
             return
         self._validated = False
         found = collect.metrics(trainer)
+        if self._run is None:
+            return
         if not self._of_logger and found:
             ours = found if self._ours else {k: v for k, v in found.items() if k in _our(found)}
             self._log({**ours, STEP: trainer.global_step}, commit=self._ours)
@@ -180,7 +178,7 @@ class WandbDashboard(pl.Callback):
         for each in trainer.loggers:
             # By name: it may be of either of Lightning's namespaces, or of none.
             if any(cls.__name__ == "WandbLogger" for cls in type(each).__mro__):
-                return each.experiment, True, False
+                return cast("Any", each).experiment, True, False
         import wandb
 
         if wandb.run is not None:
@@ -204,9 +202,10 @@ def _our(found: dict[str, float]) -> list[str]:
 def _table(rows: list[dict[str, Any]]) -> Any:
     import wandb
 
-    columns = list(rows[0])
-    data = [["" if row[name] is None else str(row[name]) for name in columns] for row in rows]
-    return wandb.Table(columns=columns, data=data)
+    table = wandb.Table(columns=[*rows[0]])
+    for row in rows:
+        table.add_data(*("" if value is None else str(value) for value in row.values()))
+    return table
 
 
 def _heat(rates: list[RateRow]) -> Any:
