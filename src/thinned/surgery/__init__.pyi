@@ -7,6 +7,8 @@ from ._patterns import group_name as group_name
 from ._patterns import matches as matches
 from ._patterns import normalize as normalize
 from ._patterns import split_name as split_name
+from ._scale import RateScale as RateScale
+from ._scale import scale_rates as scale_rates
 from ._set import chosen as chosen
 from ._set import set_rate as set_rate
 from ._site import Site as Site

@@ -4,13 +4,17 @@ import dataclasses
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from thinned._checks import check_choice
 from thinned._errors import NoEffectError
 from thinned.surgery._functional import OutOfReach
 from thinned.surgery._patterns import EVERYTHING, any_matches, as_patterns, group_name, split_name
 from thinned.surgery._site import KINDS, PLACEHOLDER, Site
+from thinned.surgery._table import as_text, renderable
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 
 class SiteList(Sequence[Site]):
@@ -28,6 +32,12 @@ class SiteList(Sequence[Site]):
         >>> sites = thinned.find_sites(net)
         >>> len(sites), sites[0].path, sites[0].rate
         (1, '1', 0.5)
+        >>> print(sites)
+        1 site; 1 dropout; 1 unverified
+        <BLANKLINE>
+        path   kind      class     rate   live         group
+        ────────────────────────────────────────────────────
+        1      dropout   Dropout    0.5   unverified   all
     """
 
     def __init__(
@@ -55,6 +65,12 @@ class SiteList(Sequence[Site]):
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self._sites)
+
+    def __str__(self) -> str:
+        return as_text(self._sites, self.out_of_reach)
+
+    def __rich__(self) -> "Group":
+        return renderable(self._sites, self.out_of_reach)
 
     def __repr__(self) -> str:
         return f"SiteList({', '.join(repr(site.path) for site in self)})"
