@@ -2,30 +2,80 @@
 
 import math
 import warnings
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from typing_extensions import override
 
 from thinned._checks import check_choice, check_number
 from thinned._errors import ThinnedWarning
-from thinned.metrics._gap import gap, inflation, ratio
-from thinned.metrics._prechelt import as_errors, generalization_loss, progress_quotient
+from thinned._log import logger
+from thinned.metrics._verdict import Verdict
 
-from ._monitor_keys import in_front, pairs, watched
+from . import _monitor_show as show
+from ._log_values import publish, send
+from ._monitor_keys import in_front, watched
+from ._monitor_rows import Row, judged, measured, robustness
 from ._probe import Probe, merged
-from ._probe_lightning import log_metrics, validation_logged
+from ._probe_lightning import validation_logged, validation_step_count, validation_will_run
+from ._probe_noise import Noise
+from ._probe_units import Units
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class OverfittingMonitor(pl.Callback):
-    """Measures the fair gap at each validation.
+    """Measures the fair gap at each validation, and says in words what it found.
+
+    The probe, a fixed subset of the training set, is evaluated in evaluation mode by the model's
+    own ``validation_step`` and epoch-end hooks, so that its figures differ from validation's by
+    the data alone. Training is left bitwise as it would be without: weights, buffers, metric
+    states, schedulers, random generators.
+
+    Logged for each metric that validation logs: ``overfit/gap/<metric>`` (validation minus probe),
+    ``overfit/probe/<metric>``, ``overfit/ratio/<metric>`` (validation over probe) and
+    ``overfit/inflation/<metric>`` (what dropout's noise adds to a training-mode figure). For the
+    watched one: Prechelt's ``overfit/gl`` and ``overfit/pq``, ``overfit/onset`` (the epoch after
+    which it rises, once there is evidence) and ``overfit/verdict`` (the index in
+    `thinned.metrics.VERDICTS`). `EarlyStopping` and `ModelCheckpoint` may monitor all of them, in
+    the same validation and whatever the order of callbacks.
 
     Args:
-        monitor: the validation metric to judge by.
-        mode: ``"min"`` or ``"max"``.
-        probe: the part of the training set that is evaluated.
+        monitor: the validation metric to judge by. None takes what `EarlyStopping` or
+            `ModelCheckpoint` monitor, else the one logged key that contains "loss".
+        mode: ``"min"`` or ``"max"``: which of its values are better.
+        probe: a fraction of the training set (a float), a number of samples (an int), or a
+            `DataLoader` with batches as `validation_step` reads them. Pass a loader without
+            augmentation where the training set augments: the gap is understated otherwise.
+        every: evaluate the probe at every n-th validation.
+        noise: also measure the inflation, on a third of the probe.
+        units: patterns of dropout sites whose units are watched: their co-adaptation is logged as
+            ``overfit/co_adaptation/<path>``, the share of silent ones as
+            ``overfit/sparsity/<path>``. Costs about one matrix product of 256 units a site.
+        shifted: names of validation loaders with shifted data, and their index, such as
+            ``{"fog": 1}``: ``overfit/robustness/fog/<metric>`` is their gap to the first loader.
+        keep: callbacks that lend the model other weights for validation, beside Lightning's
+            `WeightAveraging`: their validation hooks run for the probe too.
+        seed: of the choice of samples and of everything random in the probe's evaluation.
+
+    Attributes:
+        history: a row for each validation: a dict of plain numbers by logged name, with ``epoch``,
+            ``step`` and ``rate`` (the mean dropout rate, read back).
+        verdict: the `Verdict` so far, or None.
+        monitor: the watched key, once it is known.
+        seconds: what the probe has cost.
+
+    Raises:
+        ValueError: at the first validation (the sanity check counts), if ``monitor`` is not logged;
+            at the start, if several training loaders leave open which one to probe.
+        RuntimeError: at the start, if ``validation_step`` cannot read a training batch.
+
+    Example:
+        >>> OverfittingMonitor("val_loss").state_key
+        "OverfittingMonitor[monitor='val_loss', mode='min']"
     """
 
     def __init__(
@@ -36,120 +86,158 @@ class OverfittingMonitor(pl.Callback):
         *,
         every: int = 1,
         noise: bool = True,
-        keep: Any = (),
+        units: str | Iterable[str] | None = None,
+        shifted: Mapping[str, int] | None = None,
+        keep: Iterable[Any] = (),
         seed: int = 0,
     ) -> None:
         self.monitor = monitor
         self.mode = check_choice("mode", mode, ("min", "max"))
         self.every = int(check_number("every", every, 1))
-        self.noise = noise
-        self.probe = Probe(probe, seed, keep)
         self.history: list[Row] = []
-        self._watched: tuple[str, str] | None = None
+        self.verdict: Verdict | None = None
+        self._probe = Probe(probe, seed, keep)
         self._asked = (monitor, mode)
-        self._validations = 0
+        self._wants_noise = noise
+        self._wants_units = units
+        self._shifted = dict(shifted or {})
+        self._noise: Noise | None = None
+        self._units: Units | None = None
+        self._known = False
         self._lost = False
+        self._validations = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on the probe in this process."""
+        return self._probe.seconds
 
     @property
     @override
     def state_key(self) -> str:
-        """A key of its own for each monitor of a trainer."""
         return f"OverfittingMonitor[monitor={self._asked[0]!r}, mode={self._asked[1]!r}]"
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """Return the history, in plain types."""
         return {"history": [dict(r) for r in self.history], "validations": self._validations}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's history."""
         self.history = [dict(r) for r in state_dict["history"]]
-        self._validations = state_dict["validations"]
+        self._validations = int(state_dict["validations"])
 
     @override
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Stand before the callbacks that read metrics when a validation ends."""
         if stage == "fit":
             trainer.callbacks = in_front(trainer, self)
-            self.history, self._watched, self._validations = [], None, 0
+            self.monitor, self.mode = self._asked
+            self.history, self.verdict = [], None
+            self._known, self._lost, self._validations = False, False, 0
 
     @override
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Choose the probe's samples and rehearse with one batch."""
-        self.probe.start(trainer, pl_module)
+        if not validation_will_run(trainer):
+            self._warn("No validation will run, so overfitting is not measured: give a val loader.")
+            return
+        self._noise = Noise(pl_module)
+        if self._wants_units is not None:
+            self._units = Units(self._noise.sites, self._wants_units)
+        self._probe.start(trainer, pl_module)
 
     @override
     def on_train_batch_start(
         self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Let the probe see the batch: it may have to keep the first ones."""
-        self.probe.observe(batch)
+        self._probe.observe(batch)
 
     @override
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
-        """Take the state from which the probe will start."""
-        if self._due(trainer):
-            self.probe.before_validation(pl_module)
+        if self._is_due(trainer):
+            self._probe.before_validation(pl_module)
 
     @override
     def on_validation_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, *rest: Any
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        """Remember with which weights validation runs."""
-        if self._due(trainer) and not rest[0]:
-            self.probe.during_validation(pl_module)
+        if batch_idx == 0 and self._is_due(trainer):
+            self._probe.during_validation(pl_module)
 
     @override
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Measure, log and keep a row."""
         if trainer.state.fn != "fit":
             return
         validation = merged(validation_logged(trainer), trainer.world_size)
-        if self._watched is None:
-            self._watched = watched(trainer, *self._asked, validation)
+        self._resolve(trainer, validation)
         if trainer.sanity_checking:
             return
-        due = self._due(trainer)
-        self._validations += 1
         row: Row = {"epoch": trainer.current_epoch, "step": trainer.global_step, **validation}
-        if due:
-            row |= self._measured(trainer, pl_module, validation)
+        if self._noise is not None:
+            row["rate"] = self._noise.rate
+        if self._is_due(trainer):
+            noise = self._noise if self._wants_noise else None
+            reading = self._probe.measure(trainer, pl_module, noise=noise, units=self._units)
+            row |= measured(validation, reading)
+        row |= robustness(validation, self._shifted)
+        self._validations += 1
         self.history.append(row)
-        row |= self._judged(validation)
-        log_metrics(trainer, {k: v for k, v in row.items() if k.startswith("overfit/")})
+        row |= self._judge(validation)
+        found = {k: v for k, v in row.items() if k.startswith("overfit/") and not math.isnan(v)}
+        publish(trainer, found)
+        send(trainer, {**found, "epoch": row["epoch"]}, validation_step_count(trainer))
 
-    def _due(self, trainer: Any) -> bool:
+    @override
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        if self.verdict is not None and trainer.is_global_zero:
+            show.send_text(trainer, self.verdict)
+            logger.info("%s", show.in_words(self.verdict))
+
+    def summary(self) -> str:
+        """Return what was found, as text: the verdict with its reasons, and the latest figures.
+
+        Example:
+            >>> OverfittingMonitor().summary()
+            'Nothing was measured yet.'
+        """
+        return show.summary(self.history, self.monitor, self.verdict)
+
+    def plot(self, ax: "Axes | None" = None) -> "tuple[Figure, Axes]":
+        """Draw the watched metric on validation and probe, the gap between them and the onset.
+
+        Args:
+            ax: where to draw; a new figure if left out.
+
+        Returns:
+            Figure and axes.
+        """
+        return show.plot(self.history, self.monitor, ax)
+
+    def _resolve(self, trainer: Any, validation: Mapping[str, float]) -> None:
+        """Find the watched key at the first validation."""
+        if self._known:
+            return
+        self._known = True
+        found = watched(trainer, *self._asked, validation)
+        if found is not None:
+            self.monitor, self.mode = found
+        else:
+            self._warn("Validation logs nothing: there is no metric to measure overfitting by.")
+
+    def _judge(self, validation: Mapping[str, float]) -> Row:
+        if self.monitor is not None and self.monitor in validation:
+            row, self.verdict = judged(self.history, self.monitor, self.mode)
+            return row
+        if self.monitor is not None and not self._lost:
+            self._lost = True
+            self._warn(
+                f"Validation does not log {self.monitor!r} any more; the verdict stands still. "
+                f"Logged: {', '.join(map(repr, validation)) or 'nothing'}."
+            )
+        return {}
+
+    def _is_due(self, trainer: Any) -> bool:
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
         return bool(fitting and self._validations % self.every == 0)
 
-    def _measured(self, trainer: Any, module: Any, validation: dict[str, float]) -> Row:
-        reading = self.probe.measure(trainer, module)
-        row: Row = {}
-        for key, own in pairs(validation, reading.probe):
-            value, probe = validation[key], reading.probe[own]
-            row[f"overfit/probe/{key}"] = probe
-            row[f"overfit/gap/{key}"] = gap(value, probe)
-            row[f"overfit/ratio/{key}"] = ratio(value, probe)
-            if own in reading.noisy and own in reading.part:
-                row[f"overfit/inflation/{key}"] = inflation(reading.noisy[own], reading.part[own])
-        return row
-
-    def _judged(self, validation: dict[str, float]) -> Row:
-        if self._watched is None:
-            return {}
-        key, mode = self._watched
-        if key not in validation:
-            if not self._lost:
-                self._lost = True
-                msg = f"Validation no longer logs {key!r}; its verdict stands still."
-                warnings.warn(msg, ThinnedWarning, stacklevel=2)
-            return {}
-        values = [r[key] for r in self.history if key in r]
-        probes = [r[f"overfit/probe/{key}"] for r in self.history if f"overfit/probe/{key}" in r]
-        found = {"overfit/gl": generalization_loss(as_errors(values, mode))}
-        if probes:
-            found["overfit/pq"] = progress_quotient(
-                as_errors(values, mode), as_errors(probes, mode)
-            )
-        return {k: v for k, v in found.items() if math.isfinite(v)}
+    @staticmethod
+    def _warn(message: str) -> None:
+        warnings.warn(message, ThinnedWarning, stacklevel=3)

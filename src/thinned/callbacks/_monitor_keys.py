@@ -1,11 +1,10 @@
 """Which logged metric is watched, and which probe figure belongs to which validation figure."""
 
 import difflib
-import importlib
 from collections.abc import Iterable
 from typing import Any
 
-from ._probe_lightning import namespace
+from ._lightning import callbacks_of, lightning_class
 
 _OURS = ("overfit/gap/", "overfit/ratio/", "overfit/probe/", "overfit/inflation/")
 SUFFIX = "/dataloader_idx_"
@@ -84,11 +83,10 @@ def _present(monitor: str, keys: list[str]) -> str:
 
 def _monitored(trainer: Any) -> list[tuple[str, str]]:
     """What EarlyStopping and ModelCheckpoint of the trainer's own namespace monitor."""
-    callbacks = importlib.import_module(f"{namespace(trainer)}.callbacks")
     found = []
-    for kind in (callbacks.EarlyStopping, callbacks.ModelCheckpoint):
-        for callback in trainer.callbacks:
-            if isinstance(callback, kind) and getattr(callback, "monitor", None):
+    for kind in ("EarlyStopping", "ModelCheckpoint"):
+        for callback in callbacks_of(trainer, kind):
+            if callback.monitor:
                 name = callback.monitor
                 for prefix in _OURS:
                     name = name.removeprefix(prefix)
@@ -98,8 +96,7 @@ def _monitored(trainer: Any) -> list[tuple[str, str]]:
 
 def in_front(trainer: Any, callback: Any) -> list[Any]:
     """The trainer's callbacks, with ours before those that read metrics when validation ends."""
-    kinds = importlib.import_module(f"{namespace(trainer)}.callbacks")
-    readers = (kinds.EarlyStopping, kinds.Checkpoint)
+    readers = tuple(lightning_class(trainer, k) for k in ("EarlyStopping", "Checkpoint"))
     others = [c for c in trainer.callbacks if c is not callback]
     place = next((i for i, c in enumerate(others) if isinstance(c, readers)), len(others))
     was = trainer.callbacks.index(callback)

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,9 @@ from ._probe_lightning import (
     train_loaders,
     val_batch_size,
 )
+from ._probe_noise import Noise
 from ._probe_state import Snapshot, frozen_optimizers, isolated
+from ._probe_units import Units
 
 _PART = 3  # dropout's noise is measured on one batch in three
 _RECORDED = 1024  # samples kept of a loader without length or index, where a fraction is asked
@@ -38,6 +40,7 @@ class Reading:
     probe: dict[str, float] = field(default_factory=dict)
     part: dict[str, float] = field(default_factory=dict)
     noisy: dict[str, float] = field(default_factory=dict)
+    units: dict[str, float] = field(default_factory=dict)
 
 
 class Probe:
@@ -108,20 +111,15 @@ class Probe:
         self._weights = _fingerprint(module)
 
     def measure(
-        self,
-        trainer: Any,
-        module: nn.Module,
-        *,
-        noise: Callable[[], None] | None = None,
-        around: contextlib.AbstractContextManager[Any] | None = None,
+        self, trainer: Any, module: nn.Module, *, noise: Noise | None, units: Units | None
     ) -> Reading:
         """Evaluate the probe, once with dropout off and, for a part of it, once with dropout on.
 
         Args:
             trainer: the trainer, at the end of a validation.
             module: its LightningModule.
-            noise: turns dropout on; None where there is none to turn on.
-            around: a context manager for the first evaluation.
+            noise: the model's dropout, if its noise is to be measured.
+            units: the sites whose units are watched, if any.
         """
         snapshot, self._snapshot = self._snapshot, None
         loader, batches = self._loader(trainer)
@@ -129,21 +127,25 @@ class Probe:
             return Reading()
         self._check_weights(trainer, module)
         start = time.monotonic()
-        part = max(1, int(batches) // _PART) if noise is not None and batches < float("inf") else 0
+        part = 0
+        if noise is not None and noise.is_on and batches < float("inf"):
+            part = -(-int(batches) // _PART)
         noisy: dict[str, Logged] = {}
         with self._quiet(trainer), snapshot.lent():
             again = Snapshot(module) if part else None
-            with around or contextlib.nullcontext():
+            with units.watched() if units is not None else contextlib.nullcontext():
                 early, full = evaluate(trainer, loader, batches, keep=self.keep, part=part)
-            if again is not None:
-                with again.lent(), isolated(self.seed + trainer.global_rank):
-                    _, noisy = evaluate(trainer, loader, part, keep=self.keep, prepare=noise)
+            if again is not None and noise is not None:
+                with again.lent(), noise.restored():
+                    switch = noise.switch_on
+                    _, noisy = evaluate(trainer, loader, part, keep=self.keep, prepare=switch)
         self.seconds += time.monotonic() - start
         whole = part == batches
         return Reading(
             merged(full, trainer.world_size),
             merged(full if whole else early, trainer.world_size),
             merged(noisy, trainer.world_size),
+            units.values() if units is not None else {},
         )
 
     def _choose(self, trainer: Any, loader: Any) -> None:

@@ -15,15 +15,7 @@ from typing import Any
 
 import torch
 
-
-def namespace(trainer: Any) -> str:
-    """The package that the trainer is of: ``"lightning.pytorch"`` or ``"pytorch_lightning"``."""
-    for base in type(trainer).__mro__:
-        for root in ("lightning.pytorch", "pytorch_lightning"):
-            if base.__module__.startswith(root + "."):
-                return root
-    msg = f"Expected a Lightning Trainer, got {type(trainer).__name__}."
-    raise TypeError(msg)
+from ._lightning import namespace
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ _PRIVATE = (
     "fit_loop.epoch_loop.val_loop._max_batches",
     "fit_loop.epoch_loop.val_loop._last_val_dl_reload_epoch",
     "fit_loop.epoch_loop._batches_that_stepped",
-    "_logger_connector.log_metrics",
+    "_logger_connector._callback_metrics",
 )
 _LOOP_METHODS = (
     *("_evaluation_step", "_build_kwargs", "_on_evaluation_end", "_on_evaluation_model_eval"),
@@ -107,17 +99,22 @@ def val_batch_size(trainer: Any) -> int | None:
     return size or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
 
 
+def validation_will_run(trainer: Any) -> bool:
+    """Say whether this fit has a validation."""
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    batches = loop._max_batches
+    defined = trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined()
+    return bool(trainer.limit_val_batches) and defined and (not batches or sum(batches) > 0)
+
+
 def validation_logged(trainer: Any) -> dict[str, Logged]:
     """What the validation that is just ending has logged, before Lightning resets it."""
     return _harvest(trainer.fit_loop.epoch_loop.val_loop._results)
 
 
-def log_metrics(trainer: Any, values: dict[str, float]) -> None:
-    """Show values to callbacks, and log them at the step at which validation's are logged."""
-    device = trainer.strategy.root_device
-    tensors = {k: torch.tensor(v, device=device) for k, v in values.items()}
-    trainer.callback_metrics.update(tensors)
-    trainer._logger_connector.log_metrics(tensors)
+def validation_step_count(trainer: Any) -> int:
+    """The step at which Lightning logs what validation logged."""
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
 def evaluate(

@@ -1,0 +1,62 @@
+"""From figures to a row of the history: pure, without a trainer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thinned.metrics._gap import gap, inflation, ratio
+from thinned.metrics._onset import onset
+from thinned.metrics._prechelt import as_errors, generalization_loss, progress_quotient
+from thinned.metrics._verdict import VERDICTS, Verdict, verdict
+
+from ._monitor_keys import SUFFIX, pairs
+from ._probe import Reading
+
+Row = dict[str, Any]
+
+
+def measured(validation: Mapping[str, float], reading: Reading) -> Row:
+    """Return what the probe adds to a row: probe, gap, ratio and inflation of every metric."""
+    row: Row = {}
+    for key, own in pairs(validation, reading.probe):
+        value, probe = validation[key], reading.probe[own]
+        row[f"overfit/probe/{key}"] = probe
+        row[f"overfit/gap/{key}"] = gap(value, probe)
+        row[f"overfit/ratio/{key}"] = ratio(value, probe)
+        if own in reading.noisy and own in reading.part:
+            row[f"overfit/inflation/{key}"] = inflation(reading.noisy[own], reading.part[own])
+    return row | reading.units
+
+
+def robustness(validation: Mapping[str, float], shifted: Mapping[str, int]) -> Row:
+    """Return the gap of each shifted validation loader to the first, clean one.
+
+    Example:
+        >>> logged = {"loss/dataloader_idx_0": 0.5, "loss/dataloader_idx_1": 0.75}
+        >>> robustness(logged, {"fog": 1})
+        {'overfit/robustness/fog/loss': 0.25}
+    """
+    row: Row = {}
+    for name, index in shifted.items():
+        for key, value in validation.items():
+            base, _, number = key.partition(SUFFIX)
+            clean = validation.get(f"{base}{SUFFIX}0")
+            if number == str(index) and clean is not None:
+                row[f"overfit/robustness/{name}/{base}"] = gap(value, clean)
+    return row
+
+
+def judged(history: Sequence[Row], key: str, mode: str) -> tuple[Row, Verdict]:
+    """Return what the history so far says of the watched metric, and the verdict."""
+    seen = [r for r in history if key in r]
+    errors = as_errors([r[key] for r in seen], mode)
+    probes = [r[f"overfit/probe/{key}"] for r in history if f"overfit/probe/{key}" in r]
+    row: Row = {"overfit/gl": generalization_loss(errors)}
+    if probes:
+        row["overfit/pq"] = progress_quotient(errors, as_errors(probes, mode))
+    since = onset(errors, [r["epoch"] for r in seen])
+    if since is not None:
+        row["overfit/onset"] = float(since.epoch)
+    said = verdict(history, key, mode)
+    row["overfit/verdict"] = float(VERDICTS.index(said.word))
+    return {k: v for k, v in row.items() if math.isfinite(v)}, said

@@ -1,0 +1,115 @@
+"""What a run's history says, in a word, with its reasons and what to do."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import _verdict_words as words
+from ._verdict_features import Features, features
+from ._verdict_weights import WEIGHTS, WEIGHTS_WITHOUT_NOISE
+
+VERDICTS = (
+    "not enough evidence",
+    "underfitting",
+    "healthy",
+    "overfitting",
+    "over-regularized",
+)
+CONFIDENT = 0.7  # below, the verdict is that there is not enough evidence
+WORDS = {  # what to do, and what that calls the run
+    "raise the rate": "overfitting",
+    "train less": "overfitting",
+    "lower the rate": "over-regularized",
+    "train longer": "underfitting",
+    "keep": "healthy",
+}
+_UNCALIBRATED = 0.9
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word on a run, with its reasons.
+
+    Attributes:
+        word: one of `VERDICTS`.
+        confidence: estimated probability that running again would confirm the word, in [0, 1];
+            where there is not enough evidence, that of the likeliest word.
+        evidence: the reasons, a line each.
+        action: what to do, to be pasted.
+        remedy: what would lower validation loss: ``"raise the rate"``, ``"lower the rate"``,
+            ``"train longer"``, ``"train less"`` or ``"keep"``; empty where that is not clear (of
+            an overfitting run, whether more dropout would help or only less training).
+    """
+
+    word: str
+    confidence: float
+    evidence: tuple[str, ...]
+    action: str
+    remedy: str = ""
+
+
+def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min") -> Verdict:
+    """Judge a run as if it ended now.
+
+    Each word is a claim about what running again would show. *overfitting*: a higher rate, or
+    less training, would end at lower validation loss. *over-regularized*: a lower rate would.
+    *underfitting*: longer training would, and another rate would not. *healthy*: none of them
+    would. Their probabilities come from eight figures of the history by a logistic model that was
+    calibrated on several hundred small runs with known truth (`docs/evidence.md` has how often it
+    is right, and where it was never tried). Where none reaches 70%, it is *not enough evidence*.
+
+    Args:
+        history: rows as `OverfittingMonitor.history` has them, with ``rate`` where dropout is used.
+        monitor: the watched key. The calibration is for losses; with other metrics the confidence
+            is lowered.
+        mode: ``"min"`` or ``"max"``.
+
+    Returns:
+        The `Verdict`.
+
+    Example:
+        >>> rows = [
+        ...     {"epoch": e, "val_loss": 0.5 + 0.02 * e, "overfit/probe/val_loss": 0.4 * 0.8**e}
+        ...     for e in range(12)
+        ... ]
+        >>> found = verdict(rows, "val_loss")
+        >>> found.word, found.remedy
+        ('overfitting', 'raise the rate')
+        >>> found.action
+        'Add dropout: thinned.regularize(dropout=0.2)'
+        >>> verdict(rows[:2], "val_loss").word
+        'not enough evidence'
+    """
+    found = features(history, monitor, mode)
+    if found is None:
+        return Verdict(VERDICTS[0], 0.0, words.too_short(len(history)), words.GO_ON)
+    chances = remedies(found)
+    by_word: dict[str, float] = {}
+    for remedy, chance in chances.items():
+        by_word[WORDS[remedy]] = by_word.get(WORDS[remedy], 0.0) + chance
+    word = max(by_word, key=by_word.__getitem__)
+    confidence = by_word[word] * (1.0 if found.is_loss else _UNCALIBRATED)
+    evidence = words.evidence(found, monitor)
+    if confidence < CONFIDENT:
+        doubt = words.doubt(by_word)
+        return Verdict(VERDICTS[0], confidence, (*evidence, doubt), words.compare(found))
+    remedy = max((r for r in WORDS if WORDS[r] == word and r in chances), key=chances.__getitem__)
+    if chances[remedy] < CONFIDENT and word == "overfitting":  # two remedies go by this word
+        return Verdict(word, confidence, evidence, words.either(found))
+    return Verdict(word, confidence, evidence, words.action(remedy, found), remedy)
+
+
+def remedies(found: Features) -> dict[str, float]:
+    """Return the probability of each remedy: that it is the one that running again would favour."""
+    weights = WEIGHTS if found.margin is not None else WEIGHTS_WITHOUT_NOISE
+    numbers = found.numbers()
+    scores = {
+        remedy: bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True))
+        for remedy, (bias, *own) in weights.items()
+        if remedy != "lower the rate" or found.rate > 0.0
+    }
+    top = max(scores.values())
+    shares = {remedy: math.exp(score - top) for remedy, score in scores.items()}
+    total = math.fsum(shares.values())
+    return {remedy: share / total for remedy, share in shares.items()}

@@ -1,0 +1,102 @@
+"""The verdict's reasons and advice, in words."""
+
+from collections.abc import Mapping
+
+from ._verdict_features import LEAST_ROWS, Features
+
+GO_ON = "Train on, and look again."
+STEP = 0.2  # the change of rate that the verdict was calibrated on
+
+
+def too_short(rows: int) -> tuple[str, ...]:
+    """Say that a history has too few rows."""
+    return (f"{rows} validations with a probe; at least {LEAST_ROWS} are needed.",)
+
+
+def evidence(found: Features, monitor: str) -> tuple[str, ...]:
+    """Return the reasons, a line each."""
+    what = monitor if found.is_loss else f"the error of {monitor}"
+    lines = [_level(found, what), _course(found, what), _training(found)]
+    if found.noisy is not None and found.rate > 0.0:
+        lines.append(_noise(found))
+    rate = f"{found.rate:.2f}" if found.rate > 0.0 else "0: there is no dropout"
+    lines.append(f"The mean dropout rate is {rate}.")
+    if not found.is_loss:
+        lines.append("The verdict was calibrated on losses; with this metric it is less certain.")
+    return tuple(lines)
+
+
+def action(remedy: str, found: Features) -> str:
+    """Return what to do, to be pasted."""
+    if remedy == "raise the rate":
+        rate = min(0.9, found.rate + STEP)
+        verb = "Raise the rate" if found.rate > 0.0 else "Add dropout"
+        return f"{verb}: thinned.regularize(dropout={rate:.2g})"
+    if remedy == "lower the rate":
+        rate = max(0.0, found.rate - STEP)
+        return f"Lower the rate: thinned.regularize(dropout={rate:.2g})"
+    if remedy == "train longer":
+        return f"Train longer: Trainer(max_epochs={2 * found.epochs}); then look again."
+    if remedy == "train less":
+        return (
+            f"More dropout would not help: stop earlier, Trainer(max_epochs={found.best_epoch + 1})"
+            ", or get more training data."
+        )
+    return "Keep the rate."
+
+
+def either(found: Features) -> str:
+    """Return what to do about overfitting that more dropout may or may not cure."""
+    return (
+        f"Stop at epoch {found.best_epoch}, Trainer(max_epochs={found.best_epoch + 1}); whether "
+        f"more dropout would help too is open. {compare(found)}"
+    )
+
+
+def doubt(chances: Mapping[str, float]) -> str:
+    """Say between what the verdict cannot decide."""
+    first, second = sorted(chances, key=chances.__getitem__, reverse=True)[:2]
+    return f"It could be {first} ({chances[first]:.0%}) or {second} ({chances[second]:.0%})."
+
+
+def compare(found: Features) -> str:
+    """Say which runs would decide."""
+    low, high = max(0.0, found.rate - STEP), min(0.9, found.rate + STEP)
+    tried = ",".join(f"{r:.2g}" for r in dict.fromkeys((low, found.rate, high)))
+    return f"Compare: train with thinned.regularize(dropout=...) at {tried}, with several seeds."
+
+
+def _level(found: Features, what: str) -> str:
+    if found.rise < 0.01:
+        return f"{what} is {found.validation:.4g}, at its lowest so far."
+    return (
+        f"{what} is {found.validation:.4g}, {found.rise:.0%} above its lowest "
+        f"({found.best:.4g}, epoch {found.best_epoch})."
+    )
+
+
+def _course(found: Features, what: str) -> str:
+    if abs(found.trend) < 0.01:
+        return f"Over the last third of training {what} stood still."
+    verb = "rose" if found.trend > 0.0 else "fell"
+    return f"Over the last third of training {what} {verb} by {abs(found.trend):.0%}."
+
+
+def _training(found: Features) -> str:
+    base = f"On training data with dropout off it is {found.probe:.4g}"
+    if found.memorized:
+        return f"{base}: the training data are learned by heart."
+    if found.gap <= 0.0:
+        return f"{base}: no gap."
+    return f"{base}: the gap is {found.gap:.0%} of validation's."
+
+
+def _noise(found: Features) -> str:
+    if found.noisy is None:
+        return ""
+    base = f"With dropout on, training data give {found.noisy:.4g}"
+    if found.noisy > found.validation > found.probe:
+        return f"{base}: training looks worse than validation only because dropout is on in it."
+    if found.noisy > found.validation:
+        return f"{base}: dropout's noise costs more than generalization does."
+    return f"{base}: even with its noise, less than validation."
