@@ -4,8 +4,12 @@ from ._compare import Comparison as Comparison
 from ._compare import Run as Run
 from ._compare import compare as compare
 from ._compare_page import write_compare_page as write_compare_page
+from ._dashboard import build_dashboard as build_dashboard
+from ._dashboard import save_dashboard as save_dashboard
 from ._figures import heat as heat
 from ._find import find_records as find_records
+from ._judge import exit_code as exit_code
+from ._judge import judge as judge
 from ._page import write_page as write_page
 from ._palette import coloured as coloured
 from ._read import read_run as read_run
@@ -17,4 +21,6 @@ from ._record import read_record as read_record
 from ._statistics import Difference as Difference
 from ._statistics import Estimate as Estimate
 from ._terminal import summary as summary
+from ._workspace import publish_dashboard as publish_dashboard
+from ._workspace import to_workspace as to_workspace
 from ._writer import RecordWriter as RecordWriter

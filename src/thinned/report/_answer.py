@@ -1,13 +1,15 @@
 """The first screen: what a run comes to, in one sentence, with its evidence and what to do."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from thinned.metrics._verdict import Verdict
 from thinned.report._choices import flat
-from thinned.report._compare import guess_mode
+from thinned.report._course import Course, course, main_metric
 from thinned.report._format import short, signed
+from thinned.report._judge import judge
 from thinned.report._record import Record
 
 TONES = {
@@ -17,6 +19,7 @@ TONES = {
     "underfitting": ("warn", "↘"),
     "not enough evidence": ("calm", "?"),
 }
+STEP = 0.2  # the change of rate that the verdict was calibrated on
 _RATE_NAMES = ("rate", "end", "high", "start")
 
 
@@ -44,51 +47,14 @@ class Answer:
     tiles: list[Tile] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """How one metric went: where it was best, and where it ended."""
-
-    metric: str
-    mode: str
-    best: float
-    best_epoch: float
-    last: float
-    last_epoch: float
-
-    @property
-    def worse(self) -> float:
-        """By how much the end is worse than the best, never negative."""
-        return self.last - self.best if self.mode == "min" else self.best - self.last
-
-
-def main_metric(record: Record) -> str | None:
-    """The metric the page is about: the monitored one, else a validation loss."""
-    keys = record.metric_names()
-    if record.monitor in keys:
-        return record.monitor
-    ours = [key for key in keys if not key.startswith(("overfit/", "dropout/", "train"))]
-    losses = [key for key in ours if "loss" in key]
-    return next(iter([*losses, *ours]), None)
-
-
-def course(record: Record, metric: str) -> Course | None:
-    """Follow one metric through a run."""
-    points = [(epoch, value) for epoch, value in record.series(metric) if math.isfinite(value)]
-    if not points:
-        return None
-    mode = record.mode if metric == record.monitor else guess_mode(metric)
-    pick = max if mode == "max" else min
-    best_epoch, best = pick(points, key=lambda point: point[1])
-    return Course(metric, mode, best, best_epoch, points[-1][1], points[-1][0])
-
-
 def answer(record: Record) -> Answer:
     """Say what a run comes to."""
     metric = main_metric(record)
     went = course(record, metric) if metric else None
     if went is None:
         return _nothing_yet(record)
-    found = _from_verdict(record, went) if record.verdict else _from_numbers(record, went)
+    said = judge(record)
+    found = _from_verdict(record, went, said) if said else _from_numbers(record, went)
     found.tiles = _tiles(record, went)
     if record.status in ("failed", "crashed"):
         told = record.error or "it stopped without a word"
@@ -116,17 +82,15 @@ def _nothing_yet(record: Record) -> Answer:
     )
 
 
-def _from_verdict(record: Record, went: Course) -> Answer:
-    verdict = record.verdict or {}
-    word = str(verdict.get("word") or "not enough evidence")
-    tone, sign = TONES.get(word, ("calm", "?"))
+def _from_verdict(record: Record, went: Course, said: Verdict) -> Answer:
+    tone, sign = TONES.get(said.word, ("calm", "?"))
     return Answer(
-        headline=_headline(word, record, went),
-        word=word,
-        confidence=_confidence(verdict.get("confidence")),
-        evidence=[str(each) for each in verdict.get("evidence") or ()],
-        action=str(verdict.get("action") or ""),
-        command=override(record, word),
+        headline=_headline(said.word, record, went),
+        word=said.word,
+        confidence=f"confidence {said.confidence:.0%}" if said.confidence else "",
+        evidence=list(said.evidence),
+        action=said.action,
+        command=command(record, said, went),
         tone=tone,
         sign=sign,
     )
@@ -205,36 +169,38 @@ def _tiles(record: Record, went: Course) -> list[Tile]:
     return tiles
 
 
-def _confidence(value: Any) -> str:
-    if isinstance(value, (int, float)):
-        return f"confidence {value:.0%}"
-    return f"{value} confidence" if value else ""
-
-
-def override(record: Record, word: str) -> str:
-    """The command that tries the next rate, for runs of the Hydra application.
+def command(record: Record, said: Verdict, went: Course) -> str:
+    """What to copy: the overrides for the Hydra application, else the code the action names.
 
     Example:
         >>> from pathlib import Path
         >>> config = {"schedule": {"_target_": "thinned.schedules.Constant", "rate": 0.1}}
-        >>> override(Record(Path("r"), config=config, overrides=["seed=1"]), "overfitting")
-        'thinned train seed=1 schedule.rate=0.2'
+        >>> record = Record(Path("r"), config=config, overrides=["seed=1"])
+        >>> said = Verdict("overfitting", 0.9, (), "", remedy="raise the rate")
+        >>> command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
+        'thinned train seed=1 schedule.rate=0.3'
     """
-    if "schedule" not in record.config or word not in ("overfitting", "over-regularized"):
-        return ""
+    if "schedule" in record.config and isinstance(record.config["schedule"], (Mapping, type(None))):
+        change = _change(record, said.remedy, went)
+        changed = {each.partition("=")[0] for each in change}
+        kept = [e for e in record.overrides if e.lstrip("+").partition("=")[0] not in changed]
+        return " ".join(["thinned train", *kept, *change]) if change else ""
+    code = re.search(r"thinned\.\w+\([^)]*\)|Trainer\([^)]*\)", said.action)
+    return code[0] if code else ""
+
+
+def _change(record: Record, remedy: str, went: Course) -> list[str]:
+    if remedy == "train longer":
+        return [f"trainer.max_epochs={2 * (int(went.last_epoch) + 1)}"]
+    if remedy == "train less":
+        return [f"trainer.max_epochs={int(went.best_epoch) + 1}"]
     settings = flat({"schedule": record.config["schedule"] or {}})
     names = [f"schedule.{name}" for name in _RATE_NAMES]
     name = next((n for n in names if isinstance(settings.get(n), (int, float))), None)
-    if name is None:
-        if word == "over-regularized" or not isinstance(
-            record.config["schedule"], (Mapping, type(None))
-        ):
-            return ""
-        change = ["schedule=constant", "schedule.rate=0.1"]
-    else:
-        now = float(settings[name])
-        new = min(now + 0.1, 0.8) if word == "overfitting" else now / 2
-        change = [f"{name}={short(new, 3)}"]
-    changed = {each.partition("=")[0] for each in change}
-    kept = [each for each in record.overrides if each.lstrip("+").partition("=")[0] not in changed]
-    return " ".join(["thinned train", *kept, *change])
+    if remedy == "raise the rate":
+        if name is None:
+            return ["schedule=constant", f"schedule.rate={STEP}"]
+        return [f"{name}={short(min(0.9, settings[name] + STEP), 3)}"]
+    if remedy == "lower the rate" and name is not None:
+        return [f"{name}={short(max(0.0, settings[name] - STEP), 3)}"]
+    return []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from thinned._checks import check_choice
 from thinned.report._choices import NOTHING, choices, label, number
+from thinned.report._course import guess_mode
 from thinned.report._find import find_records
 from thinned.report._read import read_run
 from thinned.report._record import Record
@@ -23,8 +24,6 @@ from thinned.report._words import conclusion
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-_HIGHER = ("acc", "auc", "auroc", "f1", "precision", "recall", "map", "iou", "r2", "score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,18 +265,6 @@ def _columns(
         for key in metrics
     ]
     return [Column(metric, "best", main), Column(metric, "last", main), *further]
-
-
-def guess_mode(metric: str) -> str:
-    """Whether a metric is better when lower or higher, by its name.
-
-    Example:
-        >>> guess_mode("val_loss"), guess_mode("val/acc")
-        ('min', 'max')
-    """
-    name = metric.lower()
-    higher = any(word in name for word in _HIGHER) and "loss" not in name
-    return "max" if higher else "min"
 
 
 def _baseline(arms: Sequence[Arm], asked: str | None) -> Arm | None:

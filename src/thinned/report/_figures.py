@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from thinned.report._course import train_key
 from thinned.report._record import RateRow, Record
 
 Figure = dict[str, Any]
@@ -163,27 +164,6 @@ def naive_difference(record: Record, metric: str) -> list[tuple[float, float]]:
         for row in record.metrics
         if metric in row.values and train in row.values
     ]
-
-
-def train_key(record: Record, metric: str) -> str | None:
-    """The training metric that belongs to a validation metric, by its name.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from thinned.report import MetricRow
-        >>> record = Record(Path("r"), metrics=[MetricRow(1, 0, {"val/loss": 1, "train/loss": 1})])
-        >>> train_key(record, "val/loss")
-        'train/loss'
-    """
-    keys = set(record.metric_names())
-    for word in ("validation", "valid", "val"):
-        if word in metric:
-            for train in ("train", "training"):
-                name = metric.replace(word, train, 1)
-                for key in (f"{name}_epoch", name):
-                    if key in keys:
-                        return key
-    return None
 
 
 def thin(points: Points, limit: int = MAX_POINTS) -> list[tuple[float, float]]:

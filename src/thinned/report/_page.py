@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from thinned.report import _figures as figures
-from thinned.report._answer import answer, course, main_metric, onset
+from thinned.report._answer import answer, onset
+from thinned.report._course import course, main_metric
 from thinned.report._format import short
 from thinned.report._read import read_run
 from thinned.report._record import Record

@@ -1,0 +1,130 @@
+"""The verdict of a record: the monitor's own, else one by what the run logged anyway."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from thinned._checks import check_choice
+from thinned.metrics._verdict import CONFIDENT, VERDICTS, Verdict, verdict
+from thinned.report._choices import flat
+from thinned.report._compare import Comparison
+from thinned.report._course import Course, course, main_metric, train_key
+from thinned.report._format import short, signed
+from thinned.report._record import Record
+
+NAIVE = 0.8  # what a verdict by the naive gap is worth of one by the fair gap; not calibrated
+FINDINGS = (*VERDICTS[1:], "failed", "running", "no improvement")
+_RATE_KEY = re.compile(r"(^|[._])(dropout|drop_rate|dropout_rate|rate|p)$")
+
+
+def judge(record: Record) -> Verdict | None:
+    """Say what a run comes to.
+
+    The monitor's verdict counts, if the run has one. A run without the monitor has no fair gap:
+    its training metric was measured with dropout on, and over an epoch in which the model still
+    changed, both of which make the gap look smaller. It is judged by that all the same, with the
+    confidence lowered, and the evidence says so.
+
+    Returns:
+        The verdict, or None where validation or training metrics are missing.
+    """
+    if record.verdict is not None:
+        known = record.verdict
+        return Verdict(
+            word=str(known.get("word") or VERDICTS[0]),
+            confidence=float(known.get("confidence") or 0.0),
+            evidence=tuple(str(each) for each in known.get("evidence") or ()),
+            action=str(known.get("action") or ""),
+            remedy=str(known.get("remedy") or ""),
+        )
+    metric = main_metric(record)
+    went = course(record, metric) if metric else None
+    train = train_key(record, metric) if metric else None
+    if metric is None or went is None or train is None:
+        return None
+    said = verdict(_naive_history(record, metric, train), metric, went.mode)
+    confidence = NAIVE * said.confidence
+    sure = confidence >= CONFIDENT
+    return Verdict(
+        word=said.word if sure else VERDICTS[0],
+        confidence=confidence,
+        evidence=_naive_evidence(record, went, train),
+        action=_naive_action(said.remedy if sure else ""),
+        remedy=said.remedy if sure else "",
+    )
+
+
+def exit_code(found: Record | Comparison, fail_on: Sequence[str]) -> int:
+    """Return 1 if something was found that a script is to fail on, else 0.
+
+    Args:
+        found: a run or a comparison.
+        fail_on: of a run a verdict's word (``"overfitting"``), ``"failed"`` or ``"running"``; of a
+            comparison ``"failed"``, ``"running"`` (any of its runs) or ``"no improvement"``.
+
+    Raises:
+        ValueError: if it is none of these.
+
+    Example:
+        >>> from pathlib import Path
+        >>> exit_code(Record(Path("r"), verdict={"word": "overfitting"}), ["overfitting"])
+        1
+    """
+    wanted = {check_choice("fail_on", each, FINDINGS) for each in fail_on}
+    records = [found] if isinstance(found, Record) else [run.record for run in found.runs]
+    states: list[str] = [record.status for record in records]
+    seen = {"failed" if state == "crashed" else state for state in states}
+    if isinstance(found, Record):
+        said = judge(found)
+        seen |= {said.word} if said else set()
+    elif not found.significant:
+        seen.add("no improvement")
+    return int(bool(wanted & seen))
+
+
+def _naive_history(record: Record, metric: str, train: str) -> list[dict[str, Any]]:
+    """Rows as the verdict reads them, with the logged training metric in the probe's place."""
+    rate, probe = _known_rate(record), f"overfit/probe/{metric}"
+    rows = [row.values for row in record.metrics if {metric, train} <= row.values.keys()]
+    return [
+        {"epoch": i, "rate": rate, metric: values[metric], probe: values[train]}
+        for i, values in enumerate(rows)
+    ]
+
+
+def _known_rate(record: Record) -> float:
+    """The mean rate at the end, else what a hyperparameter of that name says, else 0."""
+    sites = next((row.sites for row in reversed(record.rates) if row.sites), {})
+    if sites:
+        return math.fsum(sites.values()) / len(sites)
+    named = [value for key, value in flat(record.config).items() if _RATE_KEY.search(key)]
+    rates = [float(v) for v in named if isinstance(v, (int, float)) and 0.0 <= v <= 1.0]
+    return rates[0] if rates else 0.0
+
+
+def _naive_evidence(record: Record, went: Course, train: str) -> tuple[str, ...]:
+    last = next(row for row in reversed(record.metrics) if train in row.values)
+    naive = last.values.get(went.metric, math.nan) - last.values[train]
+    ended = f"{went.metric} ended at {short(went.last)}, best {short(went.best)}"
+    why = (
+        "That gap is the naive one: training was measured with dropout on, and while the model "
+        "still changed, so the true gap is larger. The confidence is lowered for that."
+    )
+    return (
+        f"{ended} at epoch {short(went.best_epoch, 3)}.",
+        f"It is {signed(naive)} from {train} as logged at the end.",
+        why,
+    )
+
+
+def _naive_action(remedy: str) -> str:
+    said = {
+        "raise the rate": "Add dropout, or raise its rate: thinned.regularize(dropout=0.2)",
+        "lower the rate": "Lower the rate, and compare over several seeds.",
+        "train longer": "Train longer, then look again.",
+        "train less": "Stop earlier, or get more training data.",
+        "keep": "Keep the rate.",
+    }
+    add = "Add `OverfittingMonitor()` and `RunRecord()` to the callbacks, and train again."
+    return said.get(remedy, add)
