@@ -79,9 +79,9 @@ class Edit:
         return SiteList((s for s in find_sites(self._model) if id(s.owner) in ours), named=True)
 
     def undo(self) -> None:
-        """Put the model back: the very same modules, with the parameters, buffers, mode and hooks
-        that the model has now.
+        """Put the very same modules back.
 
+        They get the parameters, buffers, mode and hooks that the model has now.
         Disjoint edits may be undone in any order. A second call does nothing.
 
         Raises:

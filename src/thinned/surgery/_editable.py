@@ -1,13 +1,17 @@
 """Which models may be edited: those that nobody has wrapped, compiled and run, or scripted yet."""
 
+import re
 from types import CodeType
+from typing import Any
 
 import torch
 from torch import nn
+from torch._dynamo.eval_frame import OptimizedModule, _debug_get_cache_entry_list
+from torch._dynamo.external_utils import wrap_inline
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
-def editable(model: nn.Module) -> nn.Module:
+def editable(model: Any) -> nn.Module:
     """Return the module whose children can be edited, or raise with what to do instead.
 
     A model that was compiled and never run is edited below its wrapper.
@@ -39,8 +43,8 @@ def editable(model: nn.Module) -> nn.Module:
             msg += "code would go on without the edit. Edit first and compile then, or call "
             msg += "`torch._dynamo.reset()` before the edit."
             raise RuntimeError(msg)
-    inner = model
-    while isinstance(inner, torch._dynamo.eval_frame.OptimizedModule):
+    inner: nn.Module = model
+    while isinstance(inner, OptimizedModule):
         inner = inner._orig_mod
     return inner
 
@@ -51,24 +55,43 @@ def _wrapper(module: nn.Module) -> str | None:
     names = {base.__name__ for base in type(module).__mro__}
     if "FullyShardedDataParallel" in names:
         return "FullyShardedDataParallel"
-    if "FSDPModule" in names:
-        return "FSDP (fully_shard)"
-    return None
+    return "FSDP (fully_shard)" if "FSDPModule" in names else None
 
 
 def _compiled_and_run(module: nn.Module) -> bool:
-    """Say whether compiled code exists for this module.
+    """Say whether compiled code exists that this module would use.
 
-    Such code is kept with the function, so another instance of the class, compiled and run, is
-    taken for this one: refused too often rather than edited without effect.
+    Such code is kept with the function, and torch guards it by the types of the modules but not by
+    their hooks: it may stem from another instance, and would run for this one all the same.
     """
-    wrapped = isinstance(module, torch._dynamo.eval_frame.OptimizedModule)
-    if not wrapped and module._compiled_call_impl is None:
+    if not isinstance(module, OptimizedModule) and module._compiled_call_impl is None:
         return False
-    inner = module._orig_mod if wrapped else module
-    return any(torch._dynamo.eval_frame._debug_get_cache_entry_list(code) for code in _codes(inner))
+    while isinstance(module, OptimizedModule):
+        module = module._orig_mod
+    codes: list[tuple[CodeType | None, str]] = [
+        (getattr(type(module).forward, "__code__", None), "self"),
+        (wrap_inline(len).__code__, "fn"),  # in it torch compiles a forward of its own
+    ]
+    return any(
+        _fits(entry, name, module)
+        for code, name in codes
+        if code is not None
+        for entry in _debug_get_cache_entry_list(code)
+    )
 
 
-def _codes(module: nn.Module) -> list[CodeType]:
-    functions = [type(module).forward, nn.Module._call_impl, nn.Module._wrapped_call_impl]
-    return [f.__code__ for f in functions if hasattr(f, "__code__")]
+_TYPE_GUARD = re.compile(r"___check_type_id\(L\['(\w+)'\]((?:\._modules\['[^']+'\])*), (\d+)\)")
+
+
+def _fits(entry: Any, name: str, module: nn.Module) -> bool:
+    """Say whether a piece of compiled code was made for modules of these types."""
+    for part in entry.guard_manager.code_parts:
+        found = _TYPE_GUARD.match(part)
+        if found is None or found[1] != name:
+            continue
+        held: nn.Module | None = module
+        for child in re.findall(r"'([^']+)'", found[2]):
+            held = None if held is None else held._modules.get(child)
+        if id(type(held)) != int(found[3]):
+            return False
+    return True

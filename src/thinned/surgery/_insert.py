@@ -7,55 +7,122 @@ from torch import nn
 
 from thinned._checks import check_rate
 from thinned._errors import NoEffectError
-from thinned.layers._rate import RateLayer
-from thinned.surgery._changes import Hooked
+from thinned.surgery._changes import Change
 from thinned.surgery._edit import Edit
 from thinned.surgery._editable import editable
-from thinned.surgery._inserted import AfterOutput
+from thinned.surgery._flow import record
+from thinned.surgery._insert_after import plan_after
+from thinned.surgery._insert_blocks import drop_blocks, find_blocks
+from thinned.surgery._insert_layers import AUTO, Chosen, hooks
 from thinned.surgery._patterns import EVERYTHING, as_patterns
+from thinned.surgery._placement import NO_TRACE, Plan
+from thinned.surgery._placement_flow import plan_by_flow
+from thinned.surgery._placement_structure import plan_by_structure
 from thinned.surgery._places import Scope, holdings
-from thinned.surgery._structure import ACTIVATIONS, DROPOUTS, NORMS, WEIGHTED, chains, output_layer
-from thinned.surgery._swap_values import Key, as_value
+from thinned.surgery._run_example import as_arguments, evaluated
+from thinned.surgery._structure import is_chain
+from thinned.surgery._swap_values import Key
 
 
 def insert(
     model: nn.Module,
-    variant: Any = "auto",
+    variant: Any = AUTO,
     rate: float = 0.1,
     include: str | Iterable[str] = EVERYTHING,
     exclude: str | Iterable[str] = (),
     *,
     after: Key | Iterable[Key] | None = None,
     example_input: Any = None,
+    force: bool = False,
 ) -> Edit:
-    """Put dropout after the activations of linear and convolution layers, by hooks."""
+    """Put dropout where none is, by hooks, so that no key of a checkpoint moves.
+
+    ``"auto"`` follows the placement table (``docs/placement.md``): stochastic depth with the linear
+    rule on residual blocks, and outside of them dropout after the activations of linear layers,
+    whole channels after those of convolutions, one mask for all steps after recurrent layers. Never
+    on the output layer, and never before a norm that would measure it. Residual blocks are
+    recognised by running the model on ``example_input`` (a few times, in evaluation mode, leaving
+    no trace); without it only what structure decides is done, and the rest listed in the edit's
+    ``left_out``.
+
+    Args:
+        model: the model, not yet wrapped, nor compiled and run.
+        variant: ``"auto"``, a name of the registry, a layer class, or a ``functools.partial`` of
+            one with its options. A name puts that variant after the activations of linear and
+            convolution layers; ``"stochastic_depth"`` on residual blocks (``mode="skip"`` saves
+            their time).
+        rate: probability of dropping, in [0, 1]. With the linear rule it is the last block's.
+        include: globs on dotted paths of the modules that get a layer, such as ``"backbone.*"``.
+        exclude: globs of what to leave out.
+        after: put the layer after the output of these modules instead: a class, a class name, or
+            several. ``"input"`` puts it before the modules that ``include`` names.
+        example_input: what the model is called with: a tensor, a tuple of arguments, or a mapping
+            of named ones.
+        force: insert even what is refused as doing harm.
+
+    Returns:
+        The edit: print it, or ``undo()`` it.
+
+    Raises:
+        NoEffectError: if there is no such place; the message lists what the model holds.
+        ValueError: if ``rate`` is none, the variant would do harm, or the model does not run on
+            ``example_input``.
+        TypeError: if ``variant`` is no layer, or the model is scripted.
+        RuntimeError: if the model is wrapped, or compiled and already run.
+
+    Example:
+        >>> import torch, thinned
+        >>> net = torch.nn.Sequential(
+        ...     torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2)
+        ... )
+        >>> print(thinned.insert(net, rate=0.2))
+        insert: 1 change
+          1: after ReLU, Dropout(p=0.2, inplace=False)
+        >>> list(net.state_dict())
+        ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
     model = editable(model)
     rate = check_rate("rate", rate)
     scope = Scope(as_patterns(include), as_patterns(exclude, "exclude"))
-    value = as_value("dropout" if variant == "auto" else variant)
-    last = output_layer(model)
-    changes, already, left_out = [], [], {}
-    for chain in chains(model):
-        fed: nn.Module | None = None
-        for index, (path, module) in enumerate(chain):
-            if isinstance(module, WEIGHTED):
-                fed = module
-            elif isinstance(module, ACTIVATIONS) and fed is not None and scope.holds([path]):
-                following = chain[index + 1][1] if index + 1 < len(chain) else None
-                if last is not None and fed is last.module:
-                    left_out[path] = "after the output layer"
-                elif isinstance(following, (*DROPOUTS, RateLayer)):
-                    already.append(path)
-                else:
-                    layer = value.layer(rate, **value.options)
-                    changes.append(Hooked(path, module, AfterOutput(layer), "after"))
-                fed = None
-            elif not isinstance(module, NORMS):
-                fed = None
+    chosen = Chosen.of(variant)
+    plan = Plan()
+    changes: list[Change] = []
+    if after is not None:
+        plan = plan_after(model, after, scope)
+    elif example_input is None:
+        if chosen.elements:
+            plan = plan_by_structure(model)
+        if chosen.blocks:
+            if not is_chain(model):
+                plan.left_out["residual blocks"] = NO_TRACE
+            changes += drop_blocks(model, {}, rate, chosen.options, scope, plan)
+    else:
+        arguments = as_arguments(example_input, model)
+        with evaluated(model, arguments):
+            flow = record(model, arguments)
+            blocks = find_blocks(model, flow, arguments, plan) if chosen.blocks else {}
+        if chosen.blocks:
+            changes += drop_blocks(model, blocks, rate, chosen.options, scope, plan)
+        if chosen.elements:
+            plan.extend(
+                plan_by_flow(flow, [block.module for block in blocks if scope.holds([block.path])])
+            )
+    changes += hooks(model, plan, chosen, rate, scope, force=force)
+    already = [path for path in plan.already if scope.holds([path])]
+    left_out = {p: why for p, why in plan.left_out.items() if why == NO_TRACE or scope.holds([p])}
     if not changes and not already:
-        msg = (
-            f"Expected an activation after a linear or convolution layer in {scope}, found none by "
-        )
-        msg += f"structure. Pass `example_input=`. The model holds: {holdings(model)}."
-        raise NoEffectError(msg)
+        raise _no_place(model, variant, scope, left_out)
     return Edit(model, "insert", changes, already, left_out)
+
+
+def _no_place(
+    model: nn.Module, variant: Any, scope: Scope, left_out: dict[str, str]
+) -> NoEffectError:
+    name = variant if isinstance(variant, str) else getattr(variant, "__name__", repr(variant))
+    msg = f"Expected a place for {name!r} in {scope}, found none."
+    shown = list(left_out.items())[:8]
+    msg += "".join(f"\n  {path}: {reason}" for path, reason in shown)
+    if len(left_out) > len(shown):
+        msg += f"\n  ... ({len(left_out)} in all)"
+    msg += f"\nThe model holds: {holdings(model)}. Say where with `after=`, a class or its name."
+    return NoEffectError(msg)

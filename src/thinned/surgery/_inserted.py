@@ -4,9 +4,9 @@ A hook moves no key: the layer is no child of the module that carries it. It fol
 `deepcopy` and `pickle`, and activation checkpointing replays it with the module.
 """
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
@@ -64,7 +64,7 @@ class AfterOutput(Inserted):
         """Register as a forward hook of ``host``."""
         return (host.register_forward_hook(self),)
 
-    def __call__(self, host: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def __call__(self, host: nn.Module, _: tuple[Any, ...], output: Any) -> Any:
         """Return the output with something dropped, or ``None``: as it was."""
         return on_tensor(output, self.layer) if self.is_on(host) else None
 
@@ -83,18 +83,29 @@ class BeforeInput(Inserted):
         return (on_tensor(args[0], self.layer), *args[1:])
 
 
-def on_tensor(value: Any, layer: Callable[[Tensor], Tensor]) -> Any:
+def on_tensor(value: Any, layer: RateLayer) -> Any:
     """Apply ``layer`` to the tensor in ``value``: itself, or the first entry of a tuple or list."""
     if isinstance(value, Tensor):
         return layer(value) if value.is_floating_point() else value
     if isinstance(value, PackedSequence):
-        data = on_tensor(value.data, layer)
-        return value._replace(data=data)
+        return value._replace(data=_on_packed(value, layer))
     if isinstance(value, tuple) and value:
         return rebuild(value, 0, on_tensor(value[0], layer))
     if isinstance(value, list) and value:
         return [on_tensor(value[0], layer), *value[1:]]
     return value
+
+
+def _on_packed(packed: PackedSequence, layer: RateLayer) -> Tensor:
+    """Apply ``layer`` to packed steps: what is one for all steps of a sample stays so."""
+    if not hasattr(layer, "batch_dim"):
+        return layer(packed.data)  # type: ignore[no-any-return]  # calling a module gives Any
+    axis: Any = layer.batch_dim
+    batch, channels = int(packed.batch_sizes[0]), packed.data.shape[-1]
+    ones = packed.data.new_ones(batch, 1, channels).movedim(0, axis)
+    noise: Tensor = layer(ones).movedim(axis, 0).squeeze(1)
+    rows = torch.cat([torch.arange(int(size)) for size in packed.batch_sizes])
+    return packed.data * noise[rows.to(noise.device)]
 
 
 def rebuild(value: tuple[Any, ...], index: int, entry: Any) -> Any:
@@ -106,10 +117,6 @@ def rebuild(value: tuple[Any, ...], index: int, entry: Any) -> Any:
 
 def inserted_hooks(module: nn.Module) -> list[Inserted]:
     """Return the hooks of ours that a module carries, each once."""
-    found = [
-        hook
-        for hooks in (module._forward_pre_hooks, module._forward_hooks)
-        for hook in cast("dict[int, Any]", hooks).values()
-        if isinstance(hook, Inserted)
-    ]
-    return list(dict.fromkeys(found))
+    registered = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    holders = [getattr(hook, "__self__", hook) for hook in registered]
+    return list(dict.fromkeys(holder for holder in holders if isinstance(holder, Inserted)))

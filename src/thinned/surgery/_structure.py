@@ -1,5 +1,6 @@
 """What the structure of a model shows without running it."""
 
+import itertools
 from collections.abc import Iterator
 
 from torch import nn
@@ -55,12 +56,19 @@ def is_plain_sequential(module: nn.Module) -> bool:
     return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
 
+def is_chain(model: nn.Module) -> bool:
+    """Say whether a model is nothing but layers of torch, one after the other."""
+    return all(
+        is_plain_sequential(module) or not module._modules
+        for module in model.modules()
+        if not isinstance(module, DROPOUTS)
+    ) and not any(isinstance(module, nn.RNNBase) for module in model.modules())
+
+
 def chain(module: nn.Sequential, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the modules that a plain ``Sequential`` calls, nested ones flattened."""
-    for name, child in module._modules.items():
+    for name, child in module.named_children():
         below = f"{path}.{name}".lstrip(".")
-        if child is None:
-            continue
         if isinstance(child, nn.Sequential) and is_plain_sequential(child):
             yield from chain(child, below)
         else:
@@ -81,8 +89,8 @@ def chains(model: nn.Module) -> Iterator[list[tuple[str, nn.Module]]]:
 def neighbours(place: Place) -> list[nn.Module]:
     """Return the layers around a module that may show where the channels are.
 
-    In a plain ``Sequential`` the nearest before and after count. Elsewhere the order of calls is not
-    known, and so all layers beside the module: they show something where they agree.
+    In a plain ``Sequential`` the nearest before and after count. Elsewhere the order of calls is
+    not known, and so all layers beside the module: they show something where they agree.
     """
     _, parent, name = place.slots[0]
     beside = [(key, child) for key, child in parent._modules.items() if child is not None]
@@ -151,4 +159,4 @@ def _reads_pair(code: object, name: str, attribute: str) -> bool:
         for step in dis.get_instructions(code)  # type: ignore[arg-type]  # a code object
         if step.opname not in ("CACHE", "PRECALL")
     ]
-    return any(a == name and b == attribute for a, b in zip(names, names[1:], strict=False))
+    return any(a == name and b == attribute for a, b in itertools.pairwise(names))

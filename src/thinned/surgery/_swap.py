@@ -31,17 +31,17 @@ def swap(
     """Exchange modules for another variant, at their own names.
 
     The new layer has the very parameters, buffers, hooks, mode, device and dtype of the old one, so
-    that checkpoint and optimizer notice nothing. A module that stands in several places is exchanged
-    in all of them. The output layer is left alone where the variant has weights, unless a pattern
-    names it: one that does not match all other candidates too.
+    that checkpoint and optimizer notice nothing. A module that stands in several places is
+    exchanged in all of them. The output layer is left alone where the variant has weights, unless a
+    pattern names it: one that does not match all other candidates too.
 
     Args:
         model: the model, not yet wrapped, nor compiled and run.
         mapping: what for what; the first key that matches a module wins. A key is a class (and its
             subclasses), or a class name (exact, or a glob). A value is a name of the registry
-            (``"spatial"``), a layer class, a ``functools.partial`` of one with its options, or a policy
-            ``module -> module | None``, where ``None`` leaves the module as it is. A policy alone
-            is asked about every module.
+            (``"spatial"``), a layer class, a ``functools.partial`` of one with its options, or a
+            policy ``module -> module | None``, where ``None`` leaves the module as it is. A policy
+            alone is asked about every module.
         include: globs on dotted paths, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
         rate: probability of dropping, in [0, 1]; ``None`` is each site's own.
@@ -108,12 +108,13 @@ def _rows(mapping: Any) -> list[tuple[Key, Value]]:
             if not isinstance(key, str) and not (
                 isinstance(key, type) and issubclass(key, nn.Module)
             ):
-                msg = f"Expected the keys of `mapping` to be class names or module classes, got {key!r}."
+                msg = f"Expected the keys of `mapping` to be module classes or names, got {key!r}."
                 raise TypeError(msg)
         return [(key, as_value(value)) for key, value in mapping.items()]
     if callable(mapping) and not isinstance(mapping, type | nn.Module):
         return [(nn.Module, as_value(mapping))]
-    msg = f"Expected `mapping` to be a mapping such as {{'Dropout': 'spatial'}} or a policy, got {mapping!r}."
+    msg = "Expected `mapping` to be a mapping such as {'Dropout': 'spatial'} or a policy, got "
+    msg += f"{mapping!r}."
     raise TypeError(msg)
 
 

@@ -5,8 +5,8 @@ from torch import nn
 from thinned.surgery._places import Place
 from thinned.surgery._structure import activation_before, neighbours, reads
 
-_CHANNELS_OF = {nn.Dropout1d: 3, nn.Dropout2d: 4, nn.Dropout3d: 5}
-_AXES = {
+_CHANNELS_OF: dict[type[nn.Module], int] = {nn.Dropout1d: 3, nn.Dropout2d: 4, nn.Dropout3d: 5}
+_AXES: dict[type[nn.Module], int] = {
     nn.Conv1d: 3,
     nn.BatchNorm1d: 3,
     nn.MaxPool1d: 3,

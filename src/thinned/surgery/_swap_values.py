@@ -5,7 +5,7 @@ import functools
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -87,13 +87,13 @@ class Chosen:
         """How messages name it."""
         return getattr(self.policy, "__name__", type(self.policy).__name__)
 
-    def made(self, module: nn.Module, rate: float | None) -> bool:
+    def made(self, module: nn.Module, _: float | None) -> bool:
         """Say whether this policy has made the module, in an earlier swap."""
         return _MADE_BY.get(module) is self.policy
 
-    def make(self, place: Place, rate: float | None) -> nn.Module | None:
+    def make(self, place: Place, _: float | None) -> nn.Module | None:
         """Ask the policy."""
-        new = self.policy(place.module)
+        new: Any = self.policy(place.module)
         if new is place.module:
             return None
         if new is not None and not isinstance(new, nn.Module):
@@ -109,15 +109,15 @@ Value = Layers | Chosen
 
 
 def as_value(value: Any) -> Value:
-    """Make a value of a registry name, a layer class, a ``functools.partial`` of one, or a policy."""
+    """Make a value of a registry name, a layer class, a ``partial`` of one, or a policy."""
     if isinstance(value, str):
         return Layers(variant(value).layer)
-    if isinstance(value, functools.partial) and _is_layer(value.func):
+    if isinstance(value, functools.partial) and _is_layer(layer := value.func):
         if value.args:
-            msg = f"Expected the options of {value.func.__name__} by name, got {value.args!r}. "
+            msg = f"Expected the options of {layer.__name__} by name, got {value.args!r}. "
             msg += "Write functools.partial(Layer, option=...); the rate is swap's `rate`."
             raise TypeError(msg)
-        return Layers(value.func, value.keywords)
+        return Layers(layer, value.keywords)
     if _is_layer(value):
         return Layers(value)
     if callable(value) and not isinstance(value, nn.Module):
@@ -140,7 +140,7 @@ def own_rate(module: nn.Module) -> float | None:
     return None
 
 
-def _is_layer(value: Any) -> bool:
+def _is_layer(value: Any) -> TypeGuard[type[nn.Module]]:
     return isinstance(value, type) and issubclass(value, nn.Module)
 
 

@@ -1,0 +1,78 @@
+"""Places that the user names: after these modules, or before those."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from thinned.surgery._placement import (
+    BATCH_FIRST,
+    FEATURE_MAP,
+    OUTPUT,
+    SELF_NORMALIZING,
+    TIME_FIRST,
+    UNITS,
+    Plan,
+    Row,
+    Spot,
+)
+from thinned.surgery._places import Scope, places
+from thinned.surgery._structure import output_layer
+from thinned.surgery._swap_values import Key, key_matches
+
+INPUT = "input"
+_NAMED = Row("a module that was named", "dropout")
+
+
+def plan_after(model: nn.Module, after: Key | Iterable[Key], scope: Scope) -> Plan:
+    """Return the places after the modules of these classes, or before those in scope (``"input"``).
+
+    Raises:
+        TypeError: if a key is neither a class nor a name.
+    """
+    keys: list[Any] = [after] if isinstance(after, str | type) else list(after)
+    for key in keys:
+        if not isinstance(key, str) and not (isinstance(key, type) and issubclass(key, nn.Module)):
+            msg = f"Expected `after` to be a module class or its name, or several, got {key!r}."
+            raise TypeError(msg)
+    plan = Plan()
+    if INPUT in keys:
+        plan.spots += [
+            Spot(path, module, _NAMED, before=True) for path, module in _heads(model, scope)
+        ]
+    found = [
+        place
+        for place in places(model)
+        if scope.holds(place.paths) and any(key_matches(key, place.module) for key in keys)
+    ]
+    last = output_layer(model)
+    for place in found:
+        is_last = last is not None and place.module is last.module
+        if is_last and not scope.names(place.paths, [other.paths for other in found]):
+            plan.left_out[place.path] = OUTPUT
+        else:
+            plan.spots.append(Spot(place.path, place.module, _row(place.module)))
+    return plan
+
+
+def _heads(model: nn.Module, scope: Scope) -> Iterable[tuple[str, nn.Module]]:
+    """Return the model itself, or the outermost modules that the scope names."""
+    if scope.include == ("*",):
+        return [("", model)]
+    inside: set[nn.Module] = set()
+    found = []
+    for place in places(model):
+        if place.module not in inside and scope.holds(place.paths):
+            found.append((place.path, place.module))
+            inside.update(place.module.modules())
+    return found
+
+
+def _row(module: Any) -> Row:
+    if isinstance(module, nn.RNNBase):
+        return BATCH_FIRST if module.batch_first else TIME_FIRST
+    if isinstance(module, nn.SELU):
+        return SELF_NORMALIZING
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return FEATURE_MAP
+    return UNITS if isinstance(module, nn.Linear) else _NAMED

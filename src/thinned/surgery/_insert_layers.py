@@ -1,0 +1,153 @@
+"""Which layer goes into a place, and whether it may."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from thinned.layers._axes import channel_dim
+from thinned.layers._drop_path import DropPath
+from thinned.layers._rate import RateLayer
+from thinned.layers._registry import variant as registered
+from thinned.layers._stochastic_depth import StochasticDepth
+from thinned.surgery._changes import Hooked
+from thinned.surgery._inserted import AfterOutput, BeforeInput, inserted_hooks
+from thinned.surgery._placement import FEATURE_MAP, SELF_NORMALIZING, Plan, Row, Spot
+from thinned.surgery._places import Scope, places
+from thinned.surgery._structure import neighbours
+
+AUTO = "auto"
+_OF_BLOCKS = (StochasticDepth, DropPath)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the user asked to insert: a class of layers with options, or the table's own choice.
+
+    Attributes:
+        layer: the class, ``None`` for what each row of the table says.
+        options: its options.
+    """
+
+    layer: type[RateLayer] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, variant: Any) -> "Chosen":
+        """Read `variant`: ``"auto"``, a name, a class, or a ``functools.partial`` of one.
+
+        Raises:
+            TypeError: if it is no layer that can be put between others.
+        """
+        if variant == AUTO:
+            return cls()
+        options: Mapping[str, Any] = {}
+        layer: Any = registered(variant).layer if isinstance(variant, str) else variant
+        if isinstance(layer, functools.partial):
+            layer, options = layer.func, layer.keywords
+        if not (isinstance(layer, type) and issubclass(layer, RateLayer)):
+            msg = "Expected `variant` to be 'auto', a variant's name, a layer class of "
+            msg += f"thinned.layers, or a functools.partial of one, got {variant!r}."
+            raise TypeError(msg)
+        chosen = cls(layer, {k: v for k, v in options.items() if k != "p"})
+        if chosen.elements:
+            chosen._require_free_standing()
+        return chosen
+
+    @property
+    def elements(self) -> bool:
+        """Whether something is put between layers."""
+        return self.layer is None or not issubclass(self.layer, _OF_BLOCKS)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether residual blocks are dropped."""
+        return self.layer is None or issubclass(self.layer, _OF_BLOCKS)
+
+    def make(self, row: Row, rate: float) -> RateLayer:
+        """Make the layer for a place."""
+        layer = self.layer or registered(row.variant).layer
+        known = inspect.signature(layer).parameters
+        shown = {name: value for name, value in row.options.items() if name in known}
+        return layer(rate, **{**shown, **self.options})
+
+    def _require_free_standing(self) -> None:
+        layer = self.layer
+        if layer is None:
+            return
+        needed = [
+            name
+            for name, parameter in inspect.signature(layer).parameters.items()
+            if parameter.default is parameter.empty
+            and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+            and name not in ("p", *self.options)
+        ]
+        if needed:
+            msg = f"{layer.__name__} takes the place of a layer with weights and cannot stand "
+            msg += "between layers. Use `thinned.swap`."
+            raise TypeError(msg)
+
+
+def hooks(
+    model: nn.Module, plan: Plan, chosen: Chosen, rate: float, scope: Scope, *, force: bool
+) -> list[Hooked]:
+    """Return the hooks for the places of a plan; what is there already goes to the plan.
+
+    Raises:
+        ValueError: if a layer would do harm, or needs to be told where the channels are.
+    """
+    paths = {place.module: place for place in places(model)}
+    made: list[Hooked] = []
+    refused: list[str] = []
+    spots = {(spot.host, spot.before): spot for spot in plan.spots}
+    for spot in spots.values():
+        place = paths.get(spot.host)
+        if not scope.holds([spot.path] if place is None else place.paths):
+            continue
+        side = BeforeInput if spot.before else AfterOutput
+        held = [h for h in inserted_hooks(spot.host) if isinstance(h, side)]
+        if held and held[0].p == rate:
+            plan.already.append(spot.path)
+        elif held:
+            plan.left_out[spot.path] = f"inserted before, at rate {held[0].p:g}; use set_rate"
+        elif reason := _misfit(chosen, spot):
+            plan.left_out[spot.path] = reason
+        else:
+            row = spot.row if place is None else _with_axis(spot, neighbours(place))
+            layer = chosen.make(row, rate)
+            if _is_alpha(layer) and spot.row is not SELF_NORMALIZING and not force:
+                refused.append(spot.path)
+                continue
+            if place is not None and place.device is not None:
+                layer.to(device=place.device)
+            where = "before" if spot.before else "after"
+            made.append(Hooked(spot.path, spot.host, side(layer), where))
+    if refused:
+        msg = "Expected SELU before alpha dropout, which keeps mean and variance after SELU only, "
+        msg += (
+            f"got other activations at {', '.join(refused)}. Insert 'dropout', or say force=True."
+        )
+        raise ValueError(msg)
+    return made
+
+
+def _misfit(chosen: Chosen, spot: Spot) -> str | None:
+    layer = chosen.layer
+    if layer is not None and layer.kind == "drop_block" and spot.row is not FEATURE_MAP:
+        return f"{layer.__name__} drops regions of feature maps, and here is none"
+    return None
+
+
+def _with_axis(spot: Spot, around: list[nn.Module]) -> Row:
+    """Return the row, with the channel axis that the neighbours show where it does not say so."""
+    if "channel_dim" in spot.row.options:
+        return spot.row
+    axis = channel_dim([spot.host]) or channel_dim(around)
+    return spot.row if axis is None else Row(spot.row.name, "dropout", {"channel_dim": axis})
+
+
+def _is_alpha(layer: RateLayer) -> bool:
+    return isinstance(layer, nn.AlphaDropout | nn.FeatureAlphaDropout)

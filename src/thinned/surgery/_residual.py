@@ -1,0 +1,202 @@
+"""Recognise residual blocks in what a run has recorded, not by their names."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from thinned.surgery._flow import Flow, ModuleCall
+from thinned.surgery._ops import ACTIVATES, ADDS_TO_FIRST, BOUNDS, NORMALIZES, SAME, WEIGHS
+from thinned.surgery._structure import NORMS
+
+_AFTER = NORMALIZES | ACTIVATES | BOUNDS  # what may follow the addition
+
+
+@dataclass(frozen=True)
+class Block:
+    """A module that returns what it was given plus something.
+
+    Attributes:
+        module: the module.
+        path: its first path.
+        source: position or keyword of the argument that the shortcut starts from.
+        result: key of the returned tensor that it ends in, ``None`` for a bare tensor.
+        after: a norm or an activation follows the addition: what the block returns lies in another
+            range than a scaled branch would.
+        shape: the shape of both.
+    """
+
+    module: nn.Module
+    path: str
+    source: int | str
+    result: int | str | None
+    after: bool
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Shortcut:
+    """The way from a block's output back to its input: its additions, and if more stands on it."""
+
+    adds: frozenset[int]
+    after: bool
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    call: ModuleCall
+    block: Block
+    adds: frozenset[int]
+
+
+def residual_blocks(flow: Flow) -> tuple[list[Block], dict[str, str]]:
+    """Return the residual blocks of a model, in the order of their calls, and what was left out.
+
+    A block adds something to its one input on its own. What only chains blocks (an encoder, a
+    stage) is none, nor is what jumps over several of them (a global skip).
+
+    Returns:
+        The blocks, and path to reason for modules of the same classes that are none.
+    """
+    tried = {call.index: _examine(flow, call) for call in flow.calls[1:]}
+    candidates = {i: found for i, found in tried.items() if isinstance(found, _Candidate)}
+    blocks = _outermost(flow, _own(flow, candidates))
+    by_module: dict[nn.Module, list[_Candidate]] = {}
+    for candidate in blocks:
+        by_module.setdefault(candidate.call.module, []).append(candidate)
+    accepted: list[Block] = []
+    left_out: dict[str, str] = {}
+    for module, found in by_module.items():
+        alike = {(c.block.source, c.block.result, c.block.after) for c in found}
+        if len(alike) == 1 and len(found) == len(flow.calls_of(module)):
+            accepted.append(found[0].block)
+        else:
+            left_out[found[0].block.path] = "it is called in different ways"
+    left_out |= _siblings(flow, accepted, tried)
+    return accepted, left_out
+
+
+def _examine(flow: Flow, call: ModuleCall) -> "_Candidate | str":
+    """Return a call as a candidate, or the reason why it is none."""
+    if next(call.module.parameters(), None) is None:
+        return "it has no weights"
+    reason = "no addition leads from its output to its input"
+    for source, given in call.inputs:
+        shape = flow.values[given].shape
+        alike = [(key, node) for key, node in call.outputs if flow.values[node].shape == shape]
+        if not alike and call.outputs:
+            reason = f"it changes the shape: {shape} to {flow.values[call.outputs[0][1]].shape}"
+        for key, node in alike:
+            way = _shortcut(flow, node, given, call.first)
+            if way is None or not way.adds:
+                continue
+            if len(alike) > 1:
+                return "it returns several tensors of its input's shape"
+            if given in call.rewritten:
+                return "it writes into its input"
+            if not _closed(flow, call, given):
+                return "what it adds comes from outside of it"
+            if not _weights_outside(flow, call):
+                return "it is the whole model"
+            block = Block(call.module, call.path, source, key, way.after, shape)
+            return _Candidate(call, block, way.adds)
+    return reason
+
+
+def _shortcut(flow: Flow, node: int, target: int, first: int) -> _Shortcut | None:
+    """Walk back from ``node`` to ``target``: additions, and norms and activations after them."""
+    known: dict[int, _Shortcut | None] = {target: _Shortcut(frozenset(), after=False)}
+    size = math.prod(flow.values[target].shape)
+    waiting = [node]
+    while waiting:
+        index = waiting[-1]
+        if index in known:
+            waiting.pop()
+            continue
+        at = flow.values[index]
+        before = list(_before(flow, index)) if index >= first else []
+        before = [i for i in before if math.prod(flow.values[i].shape) == size]
+        unknown = [i for i in before if i not in known]
+        if unknown:
+            waiting.extend(unknown)
+            continue
+        ways = [way for i in before if (way := known[i]) is not None]
+        best = min(ways, key=lambda way: (way.after, not way.adds), default=None)
+        if best is not None and _adds(at.op):
+            best = _Shortcut(best.adds | {index}, best.after)
+        elif best is not None and at.op not in SAME:
+            best = _Shortcut(best.adds, after=True)
+        known[index] = best
+        waiting.pop()
+    return known[node]
+
+
+def _adds(op: str) -> bool:
+    return op == "add" or op in ADDS_TO_FIRST
+
+
+def _before(flow: Flow, index: int) -> Iterator[int]:
+    """Yield the values that a value may be the continuation of."""
+    node = flow.values[index]
+    if node.op == "add":
+        yield from node.inputs
+    elif node.op in ADDS_TO_FIRST or node.op in SAME or node.op in _AFTER:
+        yield from node.inputs[:1]
+    elif node.call >= 0:  # a norm written by hand, such as many RMSNorm
+        call = flow.calls[node.call]
+        is_norm = isinstance(call.module, NORMS) or type(call.module).__name__.endswith("Norm")
+        if is_norm and call.outputs and call.outputs[0][1] == index:
+            yield from (node for _, node in call.inputs[:1])
+
+
+def _closed(flow: Flow, call: ModuleCall, given: int) -> bool:
+    """Say whether all that a call makes of its input is made inside of it."""
+    outside = {
+        i
+        for node in flow.values[call.first : call.end]
+        for i in node.inputs
+        if given < i < call.first and flow.values[i].op
+    }
+    others = (outside | call.given) - {given}
+    return not any(flow.reaches(given, other) for other in others if other > given)
+
+
+def _weights_outside(flow: Flow, call: ModuleCall) -> bool:
+    nodes = flow.values
+    return any(node.op in WEIGHS for node in (*nodes[: call.first], *nodes[call.end :]))
+
+
+def _own(flow: Flow, candidates: dict[int, _Candidate]) -> dict[int, _Candidate]:
+    """Keep candidates that add something themselves, and do not jump over blocks."""
+    kept: dict[int, _Candidate] = {}
+    for index in sorted(candidates, reverse=True):  # the inner ones first
+        candidate = candidates[index]
+        inner = [c for i, c in candidates.items() if i != index and flow.within(i, index)]
+        chained: set[int] = set().union(*(c.adds for c in inner if c.adds <= candidate.adds))
+        jumped = [c for c in inner if not c.adds & candidate.adds and c.call.index in kept]
+        if candidate.adds - chained and len(jumped) < 2:
+            kept[index] = candidate
+    return kept
+
+
+def _outermost(flow: Flow, kept: dict[int, _Candidate]) -> list[_Candidate]:
+    return [
+        candidate
+        for index, candidate in sorted(kept.items())
+        if not any(other != index and flow.within(index, other) for other in kept)
+    ]
+
+
+def _siblings(
+    flow: Flow, accepted: list[Block], tried: "dict[int, _Candidate | str]"
+) -> dict[str, str]:
+    """Return the modules of the blocks' classes that are no blocks, and why."""
+    classes = {type(block.module) for block in accepted}
+    blocks = {block.module for block in accepted}
+    inside = {m for block in blocks for m in block.modules()}
+    return {
+        flow.calls[index].path: reason if isinstance(reason, str) else "it chains other blocks"
+        for index, reason in tried.items()
+        if type(flow.calls[index].module) in classes and flow.calls[index].module not in inside
+    }
