@@ -33,6 +33,7 @@ _ROOT: Schema = {
     "threads": Field(("integer", "null"), low=1),
     "ckpt_path": _OPTIONAL,
     "test": Field(("boolean",)),
+    "pages": Field(("boolean",)),
     "objective": Field(("string", "list")),
     "allow_targets": Field(("list",)),
     "data": _ANY,

@@ -55,7 +55,7 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         objective = _objective(plain["objective"], metrics)
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
             metrics |= _test(trainer, model, data)
-    logger.info("%s: %s", _short(folder), _line(metrics))
+        logger.info("%s: %s", _short(folder), _line(metrics))
     return Result(metrics, objective)
 
 
@@ -84,9 +84,6 @@ def _trainer(cfg: DictConfig, plain: Mapping[str, Any], folder: Path) -> pl.Trai
             callback.config = plain
     if cfg.checkpoint is not None and cfg.trainer.enable_checkpointing:
         callbacks.append(build(cfg, "checkpoint"))
-    more: dict[str, Any] = {}
-    if cfg.trainer.enable_progress_bar is None:  # one bar over all jobs is enough in a multirun
-        more["enable_progress_bar"] = HydraConfig.get().mode is not RunMode.MULTIRUN
     loggers = build_all(cfg, "logger")
     if any(isinstance(one, pl.loggers.WandbLogger) for one in loggers):
         import wandb
@@ -98,7 +95,6 @@ def _trainer(cfg: DictConfig, plain: Mapping[str, Any], folder: Path) -> pl.Trai
         logger=loggers or False,
         callbacks=callbacks,
         default_root_dir=str(folder),
-        **more,
     )
     return trainer
 
@@ -146,18 +142,20 @@ def _loggers_closed() -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out what Lightning says of every small run."""
-    lightning = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch")]
-    levels = [one.level for one in lightning]
+    voices = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch")]
+    if HydraConfig.get().mode is RunMode.MULTIRUN:  # the bar over all jobs speaks instead
+        voices.append(logger)
+    levels = [one.level for one in voices]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message="The number of training batches")
         warnings.filterwarnings("ignore", message=".*LeafSpec")
-        for one in lightning:
+        for one in voices:
             one.setLevel(logging.WARNING)
         try:
             yield
         finally:
-            for one, level in zip(lightning, levels, strict=True):
+            for one, level in zip(voices, levels, strict=True):
                 one.setLevel(level)
 
 

@@ -38,13 +38,13 @@ class SweepProgress(Callback):
 _running: list["Follower"] = []
 
 
-def stop() -> dict[str, dict[str, Any]]:
-    """End the display, if there is one, and return the status of each job by its folder."""
+def stop() -> "Follower | None":
+    """End the display, if there is one, and return what it followed."""
     if not _running:
-        return {}
+        return None
     follower = _running.pop()
     follower.stop()
-    return follower.jobs
+    return follower
 
 
 def count_jobs(config: DictConfig) -> int:

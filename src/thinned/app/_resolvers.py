@@ -11,6 +11,7 @@ def register() -> None:
     # Cached, so that all jobs of a multirun see the pid of the process that began it.
     OmegaConf.register_new_resolver("thinned.pid", os.getpid, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("thinned.group", _group, replace=True)
+    OmegaConf.register_new_resolver("thinned.single", lambda: not _in_sweep(), replace=True)
     OmegaConf.register_new_resolver("thinned.wandb_mode", _wandb_mode, replace=True)
 
 
@@ -22,8 +23,12 @@ def _wandb_mode(offline: bool) -> str | None:
 def _group() -> str | None:
     """Name the sweep that a job belongs to by its folder; None for a single run."""
     from hydra.core.hydra_config import HydraConfig
+
+    return "_".join(Path(HydraConfig.get().sweep.dir).parts[-2:]) if _in_sweep() else None
+
+
+def _in_sweep() -> bool:
+    from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
-        return None
-    return "_".join(Path(HydraConfig.get().sweep.dir).parts[-2:])
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN

@@ -7,7 +7,7 @@ Nothing here imports torch before a job's configuration has been checked, so tha
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from . import _progress, _resolvers
 from ._check import check_config
 from ._conf import MAIN, conf_dir
 from ._errors import explain
-from ._status import JobStatus
+from ._status import NAME, JobStatus
 
 OK, FAILED, WRONG_CONFIG = 0, 1, 2
 
@@ -49,11 +49,12 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:  # every error ends here: one line, or its traceback
         _failures.append(error)
     finally:
-        jobs = _progress.stop()
-    _summarize(jobs)
-    if _failures:
-        return _report(_failures[-1], full=full)
-    return FAILED if any(status["status"] == "failed" for status in jobs.values()) else OK
+        sweep = _progress.stop()
+    if sweep is not None:
+        _summarize(sweep)
+        if sweep.count("failed"):  # each with its traceback in its status.json
+            return WRONG_CONFIG if _failures and explain(_failures[-1]) else FAILED
+    return _report(_failures[-1], full=full) if _failures else OK
 
 
 def job(cfg: DictConfig) -> Any:
@@ -83,14 +84,13 @@ def job(cfg: DictConfig) -> Any:
     return result.objective
 
 
-def _summarize(jobs: Mapping[str, Mapping[str, Any]]) -> None:
+def _summarize(sweep: _progress.Follower) -> None:
     """Name the jobs of a multirun that failed, and what to do with the others."""
-    failed = {folder: status for folder, status in jobs.items() if status["status"] == "failed"}
+    failed = {folder: job for folder, job in sweep.jobs.items() if job["status"] == "failed"}
     for folder, status in sorted(failed.items()):
-        sys.stderr.write(f"thinned: {folder} failed: {status['error']}\n")
-    if len(jobs) > len(failed):
-        folder = os.path.commonpath(jobs)
-        sys.stderr.write(f"thinned: to compare them: thinned compare {folder}\n")
+        sys.stderr.write(f"thinned: failed, see {folder}/{NAME}: {status['error']}\n")
+    if len(sweep.jobs) > len(failed):
+        sys.stderr.write(f"thinned: to compare them: thinned compare {sweep.folder}\n")
 
 
 def _report(error: Exception, *, full: bool) -> int:
