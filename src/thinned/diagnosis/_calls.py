@@ -22,6 +22,7 @@ DROPS = tuple(
 TORCH_DROPS = (torch.dropout, torch.feature_dropout, torch.alpha_dropout)
 ATTENTION = functional.scaled_dot_product_attention
 MISSING = object()
+ENTRANCES = ("forward", "__call__", "training_step", "validation_step", "predict_step")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +73,26 @@ def calls(module: nn.Module) -> Iterator[Found]:
         found = _calls_of(cls)
         yield from (call for call in found if call.method not in overridden)
         overridden |= _overrides(cls)
+
+
+def is_reachable(found: Found, module: nn.Module) -> bool:
+    """Say whether a call stands in a method that forward, or a step of Lightning's, comes to."""
+    methods = {name for cls in _sources.own_classes(module) for name in _reached_in(cls)}
+    return found.method in methods
+
+
+@functools.lru_cache(maxsize=2048)
+def _reached_in(cls: type) -> frozenset[str]:
+    source = _sources.class_source(cls)
+    methods = {} if source is None else {m.name: m for m in _sources.running_methods(source)}
+    waiting, reached = [name for name in ENTRANCES if name in methods], set(ENTRANCES)
+    while waiting:
+        for node in ast.walk(methods[waiting.pop()]):
+            name = node.attr if isinstance(node, ast.Attribute) else ""
+            if name in methods and name not in reached:
+                reached.add(name)
+                waiting.append(name)
+    return frozenset(reached)
 
 
 @functools.lru_cache(maxsize=2048)

@@ -23,12 +23,27 @@ def dead_site(context: Context) -> Iterator[Hit]:
     for site in context.sites:
         if site.live is not False or site.rate == 0:
             continue
+        excuse = _excuse(context, site)
         yield Hit(
             path=site.path,
-            message=f"{site.cls}.{site.attribute} is {site.rate:g}, and nothing is dropped by it.",
+            message=f"{site.cls}.{site.attribute} is {site.rate:g}, and nothing is dropped by it."
+            + excuse,
             fix=_fix(site),
             evidence=(site.note or "a forward with another rate here drew the same numbers",),
+            severity="note" if excuse else None,
         )
+
+
+def _excuse(context: Context, site: Site) -> str:
+    """Why a dead rate may be meant so; empty if nothing speaks for it."""
+    live = [other for other in context.sites if other.live and other is not site]
+    if site.kind != "dropout" and any(o.kind == site.kind and o.cls == site.cls for o in live):
+        return " Others of its class are live: here the block may have no residual connection."
+    base, colon, _ = site.path.partition(":")
+    below = [o for o in live if not base or o.path.startswith((f"{base}.", f"{base}:"))]
+    if colon and any(o.rate == site.rate for o in below):
+        return " A live site below has the same rate: this one may only record what it was."
+    return ""
 
 
 def _fix(site: Site) -> str:
@@ -48,12 +63,12 @@ def _fix(site: Site) -> str:
 def placeholder(context: Context) -> Iterator[Hit]:
     """Places that a library left empty, built with rate 0: no rate can be set there."""
     empty = [site for site in context.sites if site.kind == "placeholder"]
-    if not empty:
-        return
+    if not empty or any(site.rate > 0 for site in context.sites):
+        return  # single blocks at rate 0 are the linear rule of stochastic depth
     shown = ", ".join(site.path for site in empty[:3]) + (", ..." if len(empty) > 3 else "")
     yield Hit(
         path="",
-        message=f"{len(empty)} places for dropout or stochastic depth are empty, since the model "
+        message=f"Places for dropout or stochastic depth are empty ({len(empty)}), since the model "
         "was built with rate 0. Setting rates does not reach them.",
         fix='thinned.insert(model, "auto"), or build the model with a rate above 0.',
         evidence=(shown,),

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from torch import nn
+
 from thinned.diagnosis import _ops
 from thinned.diagnosis._context import Context
 from thinned.diagnosis._flow import Flow, Node
@@ -119,8 +121,7 @@ def dropout_before_pooling(context: Context) -> Iterator[Hit]:
             yield Hit(
                 path=drop.path,
                 message=f"Single elements are dropped, and then the pooling {pool.path!r} {what}.",
-                fix=f"Drop after the pooling, or whole channels: thinned.swap(model, "
-                f'{{"Dropout": "spatial"}}, include="{drop.path}")',
+                fix=f"Drop after the pooling, or whole channels: {_spatial(context, drop)}",
                 evidence=(f"{place_of(drop)} feeds {pool.op} at {pool.path}",),
             )
 
@@ -145,9 +146,16 @@ def elementwise_on_feature_map(context: Context) -> Iterator[Hit]:
                 path=drop.path,
                 message="Single elements of a convolution's map are dropped; their neighbours "
                 "overlap with them and still carry what was dropped.",
-                fix=f'thinned.swap(model, {{"Dropout": "spatial"}}, include="{drop.path}")',
+                fix=_spatial(context, drop),
                 evidence=(f"{place_of(drop)} gets a map of {size} from {made[0].path}",),
             )
+
+
+def _spatial(context: Context, drop: Node) -> str:
+    """Code that drops whole channels instead: a swap where a layer can be swapped."""
+    if isinstance(context.modules.get(drop.path), nn.Dropout):
+        return f'thinned.swap(model, {{"Dropout": "spatial"}}, include="{drop.path}")'
+    return "F.dropout2d(x, p, self.training)"
 
 
 def _is_map(shape: tuple[int, ...] | None) -> bool:

@@ -8,6 +8,7 @@ from thinned.diagnosis._flow import Node
 from thinned.diagnosis._rule import Hit, rule
 from thinned.diagnosis.rules._placement import SRIVASTAVA, place_of
 
+VERY_HIGH = 0.75
 LOW, HIGH, HIGHEST_INPUT = 0.2, 0.5, 0.2  # Srivastava 2014, appendix A.4: hidden and input layers
 FEW_UNITS = 8
 WIDE = 256
@@ -16,7 +17,7 @@ SMALL_DATA = 10  # parameters per training example
 
 @rule(
     "rate-too-high",
-    severity="warning",
+    severity="advice",
     reference=SRIVASTAVA + ", appendix A.4; UMLAUT (Schoop et al. 2021), "
     "https://doi.org/10.1145/3411764.3445538",
     better_with_input=True,
@@ -32,7 +33,8 @@ def rate_too_high(context: Context) -> Iterator[Hit]:
         if rate == 1:
             told, severity = "Rate 1 drops everything: nothing passes, and nothing learns.", "error"
         elif rate > HIGH:
-            told, severity = f"Rate {rate:g} drops more than half of the units.", None
+            told = f"Rate {rate:g} drops more than half of the units."
+            severity = "warning" if rate >= VERY_HIGH else "advice"
         elif width is not None and rate >= LOW and width * (1 - rate) < FEW_UNITS:
             told = f"Rate {rate:g} leaves a layer of {width} units fewer than {FEW_UNITS}."
             fix = f'thinned.set_rate(model, 0.0, include="{path}"), or a wider layer: width / (1-p)'

@@ -32,6 +32,14 @@ def result_discarded(context: Context) -> Iterator[Hit]:
                 )
 
 
+def _is_seen(context: Context, path: str) -> bool:
+    """Say whether an unregistered layer dropped there; True where nothing was run."""
+    if context.evaluation is None:
+        return True
+    nodes = context.evaluation.flow.nodes
+    return any(n.unregistered and n.rate and n.path.startswith(path) for n in nodes)
+
+
 @rule(
     "built-in-forward",
     severity="error",
@@ -42,6 +50,8 @@ def built_in_forward(context: Context) -> Iterator[Hit]:
     for path, module in context.modules.items():
         for found in _calls.calls(module):
             if found.guarded or found.switched or not _calls.builds_dropout(found.target(module)):
+                continue
+            if not _calls.is_reachable(found, module) or not _is_seen(context, path):
                 continue
             yield Hit(
                 path=path,
