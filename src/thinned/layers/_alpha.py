@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn.functional import alpha_dropout, feature_alpha_dropout
 
+from thinned._checks import check_rate
 from thinned.layers._rate import RateLayer
 
 _ALPHA = -1.7580993408473766  # -lambda * alpha of SELU: its value at minus infinity
@@ -50,6 +51,9 @@ class AlphaDropout(RateLayer, nn.AlphaDropout):
         section "New Dropout Technique", https://arxiv.org/abs/1706.02515
     """
 
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__(check_rate("p", p), inplace)
+
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Drop elements of ``input`` in training."""
         if self.training and is_compiling():
@@ -90,6 +94,9 @@ class FeatureAlphaDropout(RateLayer, nn.FeatureAlphaDropout):
         section "New Dropout Technique", https://arxiv.org/abs/1706.02515, with the channels of
         Tompson et al. (2015), https://arxiv.org/abs/1411.4280
     """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__(check_rate("p", p), inplace)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Drop channels of ``input`` in training."""

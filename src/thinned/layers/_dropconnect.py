@@ -121,8 +121,10 @@ class DropConnectLinear(RateLayer, nn.Linear):
             return linear(input, masked_weight(self, self.weight), self.bias)
         weight = masked_weight(self, self.weight, input.shape[0])
         rows = input.reshape(input.shape[0], -1, self.in_features)
-        out = torch.bmm(rows, weight.transpose(1, 2)).reshape(*input.shape[:-1], self.out_features)
-        return out if self.bias is None else out + self.bias
+        flipped = weight.transpose(1, 2)
+        biased = self.bias is not None
+        out = torch.baddbmm(self.bias, rows, flipped) if biased else torch.bmm(rows, flipped)
+        return out.reshape(*input.shape[:-1], self.out_features)
 
     def expect(
         self, x: Tensor, activation: Callable[[Tensor], Tensor] = torch.relu, samples: int = 100

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn.functional import dropout
 
+from thinned._checks import check_rate
 from thinned.layers._rate import RateLayer, compiled_keep
 
 
@@ -48,6 +49,9 @@ class Dropout(RateLayer, nn.Dropout):
         Prevent Neural Networks from Overfitting*, section 4,
         https://jmlr.org/papers/v15/srivastava14a.html
     """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__(check_rate("p", p), inplace)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Drop elements of ``input`` in training."""

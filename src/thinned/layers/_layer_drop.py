@@ -97,9 +97,8 @@ class LayerDrop(RateLayer, nn.ModuleList):
             x = layer(x, *args, **kwargs)
         return x
 
-    def extra_repr(self) -> str:
-        """The rate."""
-        return f"p={self.p:g}"
+    def __repr__(self) -> str:
+        return nn.Module.__repr__(self)  # a ModuleList leaves out what extra_repr says
 
 
 class _Gate:

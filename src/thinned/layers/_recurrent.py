@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,15 @@ from thinned.layers._sharing import require_class, share_parameters
 
 State = tuple[Tensor, ...]  # (h, c) of an LSTM, (h,) of the others
 Weights = list[Tensor]  # of one direction: weight_ih, weight_hh, then biases and weight_hr if any
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def run_eagerly(method: _Method) -> _Method:
+    """Keep a method out of compiled graphs, as torch keeps its own recurrent layers."""
+    why = "torch runs recurrent layers eagerly"
+    return cast("_Method", torch.compiler.disable(method, reason=why))  # type: ignore[no-untyped-call]  # torch's
 
 
 class RecurrentLayer(RateLayer, nn.RNNBase):
@@ -50,6 +59,15 @@ class RecurrentLayer(RateLayer, nn.RNNBase):
             **options,
         )
         return share_parameters(made, source)
+
+    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002 - torch's own name
+        """Run the layer, with masks in training."""
+        if not self._drops():
+            return super().forward(input, hx)
+        return self._masked_forward(input, hx)
+
+    def _masked_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002 - torch's own name
+        raise NotImplementedError
 
     def _directions(self) -> list[list[Weights]]:
         """The parameters, by layer and direction."""
@@ -209,6 +227,8 @@ def _run_side(
     b_ih, b_hh = (rest[0], rest[1]) if layer.bias else (None, None)
     w_hr = rest[-1] if layer.proj_size else None
     rows = list(Steps(linear(steps.data, w_ih, b_ih), steps.batch_sizes).split())
+    if layer.mode == "LSTM":  # under autocast, as the fused kernel does
+        state = tuple(s.to(rows[0].dtype) for s in state)
     if backward:
         rows.reverse()
     outputs = []
@@ -239,7 +259,7 @@ def _cell(mode: str, x: Tensor, h: Tensor, state: State) -> State:
         reset_x, update_x, new_x = x.chunk(3, dim=-1)
         reset_h, update_h, new_h = h.chunk(3, dim=-1)
         new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-        return (torch.lerp(new, state[0], torch.sigmoid(update_x + update_h)),)
+        return (new + torch.sigmoid(update_x + update_h) * (state[0] - new),)
     let_in, forget, cell, out = (x + h).chunk(4, dim=-1)
     c = torch.sigmoid(forget) * state[1] + torch.sigmoid(let_in) * torch.tanh(cell)
     return torch.sigmoid(out) * torch.tanh(c), c

@@ -18,8 +18,8 @@ class TokenDrop(RateLayer):
     In training :math:`S'` is drawn for each sample, uniformly without replacement, among the
     :math:`N - k` tokens behind the :math:`k` prefix tokens (class token, registers); tokens keep
     their order and are not scaled. In evaluation it is the identity. It belongs behind the position
-    embedding. At least one token stays, also at rate 1. Also known as PatchDropout. Saved for
-    backward: the positions of the tokens kept.
+    embedding. Rate 1 leaves the prefix only, or one token where there is none. Also known as
+    PatchDropout. Saved for backward: the positions of the tokens kept.
 
     Args:
         p: the rate, in [0, 1].
@@ -88,7 +88,8 @@ class TokenDrop(RateLayer):
             return (x, None) if self.return_indices else x
         prefix = self.prefix_tokens
         patches = x.shape[1] - prefix
-        kept = max(1, round((1.0 - self._p) * patches))
+        least = 0 if self._p == 1.0 and prefix else 1
+        kept = max(least, round((1.0 - self._p) * patches))
         draw = torch.rand(x.shape[0], patches, device=x.device)
         chosen = draw.topk(kept, dim=1).indices.sort(dim=1).values + prefix
         first = torch.arange(prefix, device=x.device).expand(x.shape[0], prefix)

@@ -15,6 +15,7 @@ from thinned.layers._recurrent import (
     Weights,
     enter,
     leave,
+    run_eagerly,
     run_fused,
     run_stepwise,
 )
@@ -45,10 +46,9 @@ class _Variational(RecurrentLayer):
         self.mask_mode = check_choice("mode", mode, ("batch", "sample"))
         self.places = tuple(check_choice("places", place, PLACES) for place in places)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002 - torch's own name
-        """Run the layer, with locked masks in training."""
-        if not self._drops():
-            return super().forward(input, hx)
+    @run_eagerly
+    def _masked_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002 - torch's own name
+        """Run the layer with locked masks."""
         steps, state = enter(self, input, hx)
         step_rows = packed_rows(input) if isinstance(input, PackedSequence) else None
         stepwise = self.mask_mode == "sample" or under_transform()

@@ -13,6 +13,7 @@ from thinned.layers._recurrent import (
     Weights,
     enter,
     leave,
+    run_eagerly,
     run_fused,
     run_stepwise,
 )
@@ -42,10 +43,9 @@ class _WeightDrop(RecurrentLayer):
         made.dropout = float(getattr(module, "dropout", 0.0))
         return made
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002 - torch's own name
-        """Run the layer, with hidden-to-hidden weights dropped in training."""
-        if not self._drops():
-            return super().forward(input, hx)
+    @run_eagerly
+    def _masked_forward(self, input: Any, hx: Any) -> Any:  # noqa: A002 - torch's own name
+        """Run the layer with hidden-to-hidden weights dropped."""
         steps, state = enter(self, input, hx)
         masked = [[self._masked(side) for side in sides] for sides in self._directions()]
         if not under_transform():
