@@ -1,4 +1,4 @@
-"""A detection data set of drawn circles, squares and triangles, and a classification one: no download."""
+"""Drawn circles, squares and triangles, to detect and to classify: no download."""
 
 from pathlib import Path
 

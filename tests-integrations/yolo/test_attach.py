@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_checkpoints_load_and_predict_without_us(train, shapes):
     trainer = train(model, shapes, save_period=1)
     paths = weights_of(trainer)
     assert {path.name for path in paths} == {"best.pt", "last.pt", "epoch0.pt", "epoch1.pt"}
-    here = os.path.dirname(os.path.dirname(__file__))
+    here = str(Path(__file__).parent.parent)
     for safe in ("0", "1"):
         done = subprocess.run(
             [sys.executable, "-c", LOAD, here, *map(str, paths)],
@@ -161,7 +162,7 @@ def test_attach_twice_is_once_and_detach_removes_all():
 def test_no_site_raises_before_the_first_step(train, shapes):
     model = YOLO("yolo26n.yaml")
     thinned_yolo.attach(model, dropout=0.1, sites="modules")
-    with pytest.raises(NoEffectError, match="'modules' finds none.*18 residual"):
+    with pytest.raises(NoEffectError, match=r"'modules' finds none.*18 residual"):
         train(model, shapes)
 
 

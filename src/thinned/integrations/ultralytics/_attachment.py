@@ -1,6 +1,8 @@
 """What hangs on a YOLO object: it waits for the training model, then sets its rates."""
 
+import inspect
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +13,7 @@ from thinned._errors import NoEffectError, ThinnedWarning
 from thinned._log import logger
 from thinned.integrations.ultralytics._clock import BatchClock
 from thinned.integrations.ultralytics._journal import Journal
+from thinned.integrations.ultralytics._judge import described, judged
 from thinned.integrations.ultralytics._places import (
     Place,
     find_places,
@@ -19,6 +22,7 @@ from thinned.integrations.ultralytics._places import (
 )
 from thinned.integrations.ultralytics._probe import Probe
 from thinned.layers import variant as find_variant
+from thinned.metrics import Verdict
 from thinned.schedules import Schedule
 from thinned.surgery import Edit, SiteList, find_sites
 from thinned.surgery._changes import Hooked
@@ -47,6 +51,7 @@ class Attachment:
     Attributes:
         sites: the sites that are driven, while a training runs.
         history: one row an epoch: what was measured, and the rate.
+        verdict: what the history says so far; None before the first measurement.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Attachment:
         self._clock, self._journal = BatchClock(), Journal()
         self._edit: Edit | None = None
         self._own: dict[str, float] = {}  # the model's own dropout, and the rates it had
+        self.verdict: Verdict | None = None
         self._summary = "not training yet"
 
     @property
@@ -78,7 +84,10 @@ class Attachment:
 
     def report(self) -> str:
         """Say what was found and set, and what was measured."""
-        return f"{self!r}"
+        lines = [repr(self)]
+        if self.probe is not None:
+            lines += described(self.history, self.verdict)
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"<Attachment: {self.schedule!r} at {', '.join(self.asked)}, {self._summary}>"
@@ -95,7 +104,13 @@ class Attachment:
     # What Ultralytics calls.
 
     def on_pretrain_routine_start(self, trainer: Any) -> None:
-        """Say what ``train(dropout=...)`` does, before anything else is printed."""
+        """Say what ``train(dropout=...)`` does, and where callbacks would be lost."""
+        if trainer.world_size > 1 and not carries_callbacks():
+            msg = (
+                f"This Ultralytics starts the processes of {trainer.world_size} GPUs without "
+                "callbacks: there would be no dropout. Use ultralytics>=8.4.190, or one GPU."
+            )
+            warnings.warn(msg, ThinnedWarning, stacklevel=2)
         given, task = getattr(trainer.args, "dropout", 0.0), trainer.args.task
         if not given:
             return
@@ -115,6 +130,7 @@ class Attachment:
         self._clock.start_epoch()
         if self.probe is not None:
             self.probe.start()
+            self.verdict = None
         start = self.schedule(self._clock.progress(trainer, self.every))
         named, own = self._resolve(model)
         if own:
@@ -151,11 +167,17 @@ class Attachment:
     def on_fit_epoch_end(self, trainer: Any) -> None:
         """Measure the gap, once an epoch."""
         row = None if self.probe is None else self.probe.measure(trainer, self.rate)
-        if row is not None and is_first_rank():
-            self._journal.epoch(trainer, row, self.rate)
+        if row is None or not is_first_rank():
+            return
+        found, self.verdict = judged(self.history)
+        row.update(found)
+        self._journal.epoch(trainer, row, self.rate)
 
     def on_train_end(self, trainer: Any) -> None:
-        """End the record as a whole one."""
+        """End the record as a whole one, with the verdict."""
+        if self.verdict is not None:
+            self._journal.verdict(trainer, self.verdict)
+            logger.info("%s", "\n  ".join(described(self.history, self.verdict)))
         self._journal.end(whole=True)
 
     def teardown(self, trainer: Any) -> None:
@@ -195,6 +217,16 @@ class Attachment:
             for site in find_sites(average, kinds="dropout"):
                 if site.path in self._own:
                     site.set(self._own[site.path])
+
+
+def carries_callbacks() -> bool:
+    """Say whether Ultralytics hands callbacks to the processes that it starts for several GPUs.
+
+    It writes a file for them, and releases before 2026 left callbacks out of it. There is no flag
+    for that: the source of the function that writes the file is the only witness.
+    """
+    launcher = sys.modules.get("ultralytics.utils.dist")
+    return launcher is None or "callbacks" in inspect.getsource(launcher.generate_ddp_file)
 
 
 def is_first_rank() -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
+from thinned.integrations.ultralytics._judge import MONITOR
+from thinned.metrics import Verdict
 from thinned.report import RecordWriter, host_mark, write_page
 from thinned.surgery import Site
-
-MONITOR = "val/loss"  # the sum of the components, which are kept beside it
 
 
 class Journal:
@@ -75,7 +75,7 @@ class Journal:
             self._writer.write("metrics", step=epoch, epoch=epoch + 1, values=measured)
         log_to_wandb({**row, "dropout/all/rate": rate})
 
-    def verdict(self, trainer: Any, verdict: Any) -> None:
+    def verdict(self, trainer: Any, verdict: Verdict) -> None:
         """Write the verdict."""
         if self._writer is not None:
             names = ("word", "confidence", "evidence", "action")

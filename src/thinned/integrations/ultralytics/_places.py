@@ -94,8 +94,8 @@ def nothing_found(model: nn.Module, asked: str) -> str:
     own = len(find_sites(model, kinds="dropout")) if has_own_dropout(model) else 0
     return (
         f"Expected `sites` to name places in this {type(model).__name__}, but {asked!r} finds "
-        f"none. It holds: {own} dropout modules of its own ('modules'), {listed}; or give a pattern on "
-        f"module paths, such as 'model.9.*'."
+        f"none. It holds: {own} dropout modules of its own ('modules'), {listed}; or give a "
+        f"pattern on module paths, such as 'model.9.*'."
     )
 
 
