@@ -1,0 +1,250 @@
+import csv
+import io
+import json
+import os
+
+import pytest
+from rich.console import Console
+
+from helpers import records
+from thinned.report import compare, exit_code, find_records, host_mark
+
+BETTER = {
+    "none": {1: 0.50, 2: 0.60, 3: 0.55, 4: 0.52},
+    "cosine": {1: 0.41, 2: 0.50, 3: 0.46, 4: 0.43},
+    "late": {1: 0.48, 2: 0.59, 3: 0.54, 4: 0.50},
+}
+SAME = {
+    "none": {1: 0.50, 2: 0.60, 3: 0.55, 4: 0.52},
+    "cosine": {1: 0.52, 2: 0.57, 3: 0.56, 4: 0.50},
+}
+
+
+def test_finds_the_better_arm(tmp_path):
+    found = compare(records.write_sweep(tmp_path, BETTER))
+    assert [arm.label for arm in found.arms] == [
+        "schedule=none",
+        "schedule=cosine",
+        "schedule=late",
+    ]
+    assert (found.baseline, found.best, found.chosen) == (
+        "schedule=none",
+        "schedule=cosine",
+        "schedule=cosine",
+    )
+    assert found.significant
+    change = found.arm("schedule=cosine").differences["val_loss (best)"]
+    assert change.paired
+    assert change.mean == pytest.approx(-0.0925)
+    assert found.conclusion == (
+        "schedule=cosine lowers val_loss by 0.0925 (17%) against schedule=none"
+    )
+    assert found.action == "Use schedule=cosine."
+
+
+def test_says_so_when_there_is_no_difference(tmp_path):
+    found = compare(records.write_sweep(tmp_path, SAME))
+    assert not found.significant
+    assert found.chosen == "schedule=none"
+    assert found.conclusion.startswith("No significant difference: schedule=cosine has the best")
+
+
+def test_says_so_when_the_baseline_is_best(tmp_path):
+    worse = {"none": BETTER["cosine"], "cosine": BETTER["none"]}
+    found = compare(records.write_sweep(tmp_path, worse))
+    assert found.best == "schedule=none"
+    assert found.conclusion == (
+        "schedule=none has the best val_loss, and all others are significantly worse"
+    )
+
+
+def test_one_seed_has_no_error_bar(tmp_path):
+    found = compare(records.write_sweep(tmp_path, {"none": {1: 0.5}, "cosine": {1: 0.4}}))
+    assert not found.significant
+    assert "one seed has no error bar" in found.conclusion
+    assert "seed=1,2,3,4,5" in found.action
+
+
+def test_the_smallest_rate_within_one_error_is_chosen(tmp_path):
+    rates = {
+        "0.0": {1: 0.60, 2: 0.70, 3: 0.64},
+        "0.5": {1: 0.50, 2: 0.60, 3: 0.55},
+        "0.3": {1: 0.52, 2: 0.59, 3: 0.55},
+    }
+    found = compare(records.write_sweep(tmp_path, rates, key="schedule.rate"))
+    assert [arm.number for arm in found.arms] == [0.0, 0.3, 0.5]
+    assert found.best == "schedule.rate=0.5"
+    assert found.chosen == "schedule.rate=0.3"
+    assert "interferes less" in found.action
+
+
+def test_crashed_failed_and_running_runs_enter_no_mean(tmp_path):
+    root = records.write_sweep(tmp_path, SAME)
+    common = {"overrides": ["schedule=none"], "seed": 9}
+    records.write_run(root / "x-crashed", (0.1,), end=None, **common)
+    records.write_run(root / "x-failed", (0.1,), end="failed", error="OSError: gone", **common)
+    alive = {"pid": os.getpid(), "host": host_mark()}
+    records.write_run(root / "x-running", (0.1,), end=None, process=alive, **common)
+    found = compare(root)
+    arm = found.arm("schedule=none")
+    assert arm.estimates["val_loss (best)"].n == 4
+    assert [arm.count(status) for status in ("finished", "crashed", "failed", "running")] == [
+        4,
+        1,
+        1,
+        1,
+    ]
+    assert "Not in the means: 1 running, 1 failed, 1 crashed, of 11 runs." in found.evidence
+    assert exit_code(found, ["failed"]) == 1
+    assert exit_code(found, ["running"]) == 1
+
+
+def test_no_finished_run_is_told(tmp_path):
+    records.write_run(tmp_path / "a", end=None, overrides=["schedule=none"])
+    records.write_run(tmp_path / "b", end=None, overrides=["schedule=late"])
+    found = compare(tmp_path)
+    assert found.best is None
+    assert found.conclusion == "No run has come to its end: all ended early"
+
+
+def test_a_baseline_without_a_finished_run_is_told(tmp_path):
+    records.write_run(tmp_path / "a", end=None, overrides=["schedule=none"])
+    records.write_run(tmp_path / "b", overrides=["schedule=late"])
+    assert "schedule=none has no finished run" in compare(tmp_path).conclusion
+
+
+def test_runs_of_one_seed_count_once(tmp_path):
+    root = records.write_sweep(tmp_path, SAME)
+    records.write_run(root / "again", (1.0, 0.52), seed=1, overrides=["schedule=none", "seed=1"])
+    mean = compare(root).arm("schedule=none").estimates["val_loss (best)"]
+    assert mean.n == 4
+    assert mean.mean == pytest.approx((0.51 + 0.60 + 0.55 + 0.52) / 4)
+
+
+def test_accuracy_is_better_when_higher(tmp_path):
+    for value, accuracies in {"none": (0.7, 0.72, 0.71), "late": (0.8, 0.83, 0.82)}.items():
+        for seed, accuracy in enumerate(accuracies):
+            folder = tmp_path / f"{value}{seed}"
+            overrides = [f"schedule={value}"]
+            options = {"metric": "val_acc", "seed": seed, "overrides": overrides}
+            records.write_run(folder, (0.1, accuracy, 0.3), **options)
+    found = compare(tmp_path, mode="max")
+    assert found.best == "schedule=late"
+    assert "raises val_acc by 0.107" in found.conclusion
+    assert compare(tmp_path, metric="val_acc").main.mode == "min"  # what the runs say comes first
+
+
+def test_further_metrics_are_taken_at_the_best_epoch(tmp_path):
+    more = {"val_acc": [0.1, 0.9, 0.2], "overfit/gap/val_loss": [0.0, 0.3, 0.6], "lr": [1, 1, 1]}
+    for value in ("none", "late"):
+        records.write_run(tmp_path / value, (1.0, 0.5, 0.6), more=more, overrides=[f"a={value}"])
+    found = compare(tmp_path)
+    assert [column.title for column in found.columns] == [
+        "val_loss (best)",
+        "val_loss (last)",
+        "val_acc (best)",
+        "overfit/gap/val_loss (best)",
+    ]
+    run = found.runs[0]
+    assert run.best_epoch == 1
+    assert list(run.values.values()) == [0.5, 0.6, 0.9, 0.3]
+
+
+def test_a_chosen_baseline_and_a_wrong_one(tmp_path):
+    root = records.write_sweep(tmp_path, BETTER)
+    assert compare(root, baseline="late").baseline == "schedule=late"
+    assert compare(root, baseline="schedule=late").baseline == "schedule=late"
+    with pytest.raises(ValueError, match=r"`baseline`.*'schedule=late'.*Did you mean 'late'"):
+        compare(root, baseline="lat")
+
+
+def test_a_wrong_metric_names_the_logged_ones(tmp_path):
+    root = records.write_sweep(tmp_path, SAME)
+    with pytest.raises(ValueError, match=r"`metric` to be one of 'val_loss', got 'val_los'"):
+        compare(root, metric="val_los")
+
+
+def test_no_metric_at_all_says_so(tmp_path):
+    records.write_run(tmp_path / "a", (), monitor=None)
+    with pytest.raises(ValueError, match="No run logged a validation loss"):
+        compare(tmp_path)
+
+
+def test_arms_by_a_named_setting(tmp_path):
+    records.write_run(tmp_path / "a", config={"model": {"width": 8}, "x": 1})
+    records.write_run(tmp_path / "b", config={"model": {"width": 9}, "x": 2})
+    found = compare(tmp_path, by=["model.width"])
+    assert [arm.label for arm in found.arms] == ["model.width=8", "model.width=9"]
+
+
+def test_a_single_arm_has_nothing_to_compare_with(tmp_path):
+    root = records.write_sweep(tmp_path, {"none": SAME["none"]})
+    found = compare(root)
+    assert found.baseline is None
+    assert "nothing to compare it with" in found.conclusion
+    assert found.arms[0].label == "all runs"
+
+
+def test_table_csv_and_json_agree(tmp_path):
+    found = compare(records.write_sweep(tmp_path / "runs", BETTER))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(found.table())
+    drawn = console.export_text()
+    assert "cosine ←" in drawn
+    assert "0.450 ± 0.020" in drawn
+    assert "\u22120.0925 ± 0.0025" in drawn
+    with found.to_csv(tmp_path / "c.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert {row["status"] for row in rows} == {"finished"}
+    first = next(row for row in rows if row["schedule"] == "cosine" and row["seed"] == "1")
+    assert float(first["val_loss (best)"]) == 0.41
+    told = json.loads(found.to_json(tmp_path / "c.json").read_text())
+    assert told["chosen"] == "schedule=cosine"
+    assert told["significant"] is True
+    arm = next(arm for arm in told["arms"] if arm["label"] == "schedule=cosine")
+    assert arm["means"]["val_loss (best)"]["mean"] == pytest.approx(0.45)
+    assert arm["differences"]["val_loss (best)"]["significant"] is True
+    assert len(arm["runs"]) == 4
+
+
+def test_a_narrow_terminal_gets_fewer_columns(tmp_path):
+    found = compare(records.write_sweep(tmp_path / "runs", BETTER))
+    wide, narrow = found.table(200), found.table(60)
+    assert len(narrow.columns) < len(wide.columns)
+    assert [column.header.plain for column in narrow.columns[:2]] == ["schedule", "runs"]
+
+
+def test_names_with_markup_stay_text(tmp_path):
+    for value in ("[red]a", "[/]b"):
+        folder = tmp_path / f"run{value[-1]}"
+        records.write_run(folder, overrides=[f"schedule={value}"])
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(compare(tmp_path).table())
+    drawn = console.export_text()
+    assert "[red]a" in drawn
+    assert "[/]b" in drawn
+
+
+def test_exit_codes(tmp_path):
+    better = compare(records.write_sweep(tmp_path / "better", BETTER))
+    same = compare(records.write_sweep(tmp_path / "same", SAME))
+    assert exit_code(better, ["no improvement", "failed"]) == 0
+    assert exit_code(same, ["no improvement"]) == 1
+    with pytest.raises(ValueError, match="Did you mean 'no improvement'"):
+        exit_code(same, ["no improvements"])
+
+
+def test_finds_runs_in_natural_order(tmp_path):
+    for name in ("run_10", "run_9", ".hidden/run_1", "deep/er/run_2"):
+        records.write_run(tmp_path / name)
+    names = [path.relative_to(tmp_path).as_posix() for path in find_records(tmp_path)]
+    assert names == ["deep/er/run_2", "run_9", "run_10"]
+    assert find_records([tmp_path, tmp_path / "run_9"])[-1] == tmp_path / "run_10"
+
+
+def test_no_runs_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Found no run below"):
+        find_records(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"found no .*missing"):
+        find_records(tmp_path / "missing")
