@@ -35,10 +35,15 @@ def key_matches(key: Key, module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class Layers:
-    """A value that names a class of layers, with its options."""
+    """A value that names a class of layers, with its options.
+
+    ``row`` is there where a name was given: a technique may have several classes (dropconnect has
+    one for linear layers and three for convolutions), and the module decides among them.
+    """
 
     layer: type[nn.Module]
     options: Mapping[str, Any] = field(default_factory=dict)
+    row: Variant | None = None
 
     @property
     def label(self) -> str:
@@ -48,7 +53,7 @@ class Layers:
     def made(self, module: nn.Module, rate: float | None) -> bool:
         """Say whether a module is already what this value would make."""
         return (
-            type(module) is self.layer
+            type(module) in (self.row.layers if self.row else (self.layer,))
             and (rate is None or own_rate(module) == rate)
             and all(getattr(module, name, None) == value for name, value in self.options.items())
         )
@@ -65,11 +70,12 @@ class Layers:
             )
             msg += f"{self.label} could take over. Write swap(..., rate=0.1)."
             raise ValueError(msg)
-        if not issubclass(self.layer, RateLayer):
-            return self.layer(rate, **options)
-        if _variant_of(self.layer).takes_neighbours:
+        layer = self.row.layer_for(module, neighbours(place)) if self.row else self.layer
+        if not issubclass(layer, RateLayer):
+            return layer(rate, **options)
+        if _variant_of(layer).takes_neighbours:
             options.setdefault("neighbours", neighbours(place))
-        return self.layer.from_module(module, rate, **options)
+        return layer.from_module(module, rate, **options)
 
 
 _MADE_BY: "weakref.WeakKeyDictionary[nn.Module, Policy]" = weakref.WeakKeyDictionary()
@@ -111,7 +117,8 @@ Value = Layers | Chosen
 def as_value(value: Any) -> Value:
     """Make a value of a registry name, a layer class, a ``partial`` of one, or a policy."""
     if isinstance(value, str):
-        return Layers(variant(value).layer)
+        row = variant(value)
+        return Layers(row.layer, row=row)
     if isinstance(value, functools.partial) and _is_layer(layer := value.func):
         if value.args:
             msg = f"Expected the options of {layer.__name__} by name, got {value.args!r}. "
