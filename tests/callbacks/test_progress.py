@@ -204,6 +204,33 @@ def test_a_name_that_is_no_class():
         lightning_class(tiny.trainer(), "early_stopping")
 
 
+@pytest.mark.parametrize(
+    ("limits", "save", "name"),
+    [
+        ({"max_epochs": 3}, {}, "epoch=0-step=4"),
+        ({"max_steps": 12}, {}, "epoch=0-step=4"),
+        ({"max_steps": 12}, {}, "epoch=1-step=8"),
+        ({"max_epochs": 3}, {"every_n_train_steps": 1}, "epoch=0-step=3"),
+        ({"max_epochs": 3}, {"every_n_train_steps": 1}, "epoch=0-step=4"),
+        ({"max_epochs": 3}, {"every_n_train_steps": 1}, "epoch=2-step=9"),
+        ({"max_steps": 12}, {"every_n_train_steps": 1}, "epoch=1-step=7"),
+        ({"max_steps": 12}, {"every_n_train_steps": 1}, "epoch=1-step=8"),
+        ({"max_epochs": 3}, {"save_on_train_epoch_end": False}, "epoch=0-step=4"),
+        ({"max_steps": 12}, {"save_on_train_epoch_end": False}, "epoch=1-step=8"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+def test_resumed_progress_is_that_of_the_uninterrupted_run(tmp_path, limits, save, name):
+    whole, again = Watch(), Watch()
+    tiny.fit([whole, tiny.saver(tmp_path, filename="{epoch}-{step}", **save)], **limits)
+    saver = tiny.saver(tmp_path, filename="{epoch}-{step}", **save)
+    tiny.fit([again, saver], ckpt_path=tmp_path / f"{name}.ckpt", **limits)
+    done = int(name.split("=")[-1])
+    assert again.seen == whole.seen[done:]
+    assert again.units["epoch"] == whole.units["epoch"][done:]
+
+
 def simulate(length, max_epochs, max_steps, accumulation):
     """Walk through a training as Lightning does: independent of the arithmetic under test."""
     rows, done, steps, epoch = [], 0, 0, 0
@@ -237,6 +264,7 @@ def test_the_plan_is_what_a_walk_through_the_training_finds(length, max_epochs, 
         counters = Counters(
             batches_done=done,
             batches_in_epoch=inside,
+            epoch=epoch,
             epochs_done=epoch,
             batches_per_epoch=length,
             steps_done=steps,
@@ -250,7 +278,7 @@ def test_the_plan_is_what_a_walk_through_the_training_finds(length, max_epochs, 
 
 
 def test_a_plan_of_many_steps_is_no_long_loop():
-    counters = Counters(0, 0, 0, 3, 0, math.inf, 10**12)
+    counters = Counters(0, 0, 0, 0, 3, 0, math.inf, 10**12)
     assert planned_batches(counters) == 10**12
 
 

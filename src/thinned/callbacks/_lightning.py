@@ -5,6 +5,8 @@ All private names that concern the clock stand in this file.
 
 import importlib
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from thinned._checks import check_number
@@ -75,8 +77,8 @@ def progress(trainer: Any, total_steps: int | None = None, every: str | int = "s
     elif every == "epoch":
         epochs = planned_epochs(counters)
         if total_steps is not None:
-            epochs = math.ceil(total_steps / counters.batches_per_epoch) or math.inf
-        share = fraction(counters.epochs_done, epochs)
+            epochs = math.ceil(total_steps / counters.batches_per_epoch) or math.inf  # no length
+        share = fraction(counters.epoch, epochs)
     else:
         size = int(check_number("every", every, 1))
         blocks = planned if planned == math.inf else math.ceil(planned / size)
@@ -90,12 +92,17 @@ def progress(trainer: Any, total_steps: int | None = None, every: str | int = "s
 def _counters(trainer: Any) -> Counters:
     loop = trainer.fit_loop
     epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress
-    inside = epochs.started > epochs.processed  # else the batch counter is of the epoch before
+    # Between epochs the batch counter is still that of the epoch before. The epoch counters alone
+    # do not say so: after some resumes Lightning counts an epoch as processed when it begins.
+    now = batches.current
+    over = now.ready == now.processed and (batches.is_last_batch or now.ready >= loop.max_batches)
+    inside = epochs.started > epochs.processed or not over
     accumulation, last_change = _accumulation(trainer)
     return Counters(
         batches_done=batches.total.completed,
         # Processed, and not completed: at a batch's end the step count has moved on as well.
-        batches_in_epoch=batches.current.processed if inside else 0,
+        batches_in_epoch=now.processed if inside else 0,
+        epoch=trainer.current_epoch,
         epochs_done=epochs.processed,
         batches_per_epoch=loop.max_batches,
         steps_done=trainer.global_step,
@@ -144,3 +151,108 @@ def log_step(trainer: Any) -> int | None:
     if not trainer.loggers or not trainer._logger_connector.should_update_logs:
         return None
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def builds_late(module: Any) -> bool:
+    """Say whether a module may build its model after the callbacks' ``setup``."""
+    return any(
+        getattr(type(module), hook) is not getattr(base, hook)
+        for base in _bases(module)
+        for hook in ("setup", "configure_model")
+    )
+
+
+def after_build(module: Any, function: Callable[[], None]) -> Callable[[], None]:
+    """Call a function when Lightning has built the model: after the module's ``configure_model``.
+
+    No callback is asked between that and the wrapping. So the module gets, for this one call, a
+    ``configure_model`` of its own, which removes itself first; nested calls run in their order.
+
+    Returns:
+        What calls it off, where the model is never built.
+    """
+    before = vars(module).get("configure_model")
+    build = module.configure_model
+    called_off = False
+
+    def put_back() -> None:
+        if before is None:
+            vars(module).pop("configure_model", None)
+        else:
+            module.configure_model = before
+
+    def configure_model() -> None:
+        put_back()
+        build()
+        if not called_off:
+            function()
+
+    def call_off() -> None:
+        nonlocal called_off
+        called_off = True
+        if vars(module).get("configure_model") is configure_model:
+            put_back()
+
+    module.configure_model = configure_model
+    return call_off
+
+
+def _bases(module: Any) -> list[type]:
+    """Return Lightning's own class among a module's bases."""
+    packages = tuple(f"{name}." for name in NAMESPACES)
+    named = (cls for cls in type(module).__mro__ if cls.__name__ == "LightningModule")
+    return [cls for cls in named if cls.__module__.startswith(packages)]
+
+
+def data_loaders(trainer: Any) -> dict[str, Any]:
+    """Return the loaders of a fit by name: ``train.0``, ``val.0``, ..."""
+    loops = {"train": trainer.fit_loop, "val": trainer.fit_loop.epoch_loop.val_loop}
+    return {
+        f"{name}.{index}": loader
+        for name, loop in loops.items()
+        if loop._combined_loader is not None
+        for index, loader in enumerate(loop._combined_loader.flattened)
+    }
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where in an epoch a resumed training goes on; to be asked when training starts.
+
+    Attributes:
+        batches_done: batches of the interrupted epoch that are done; 0 between epochs.
+        between_epochs: whether the next batch is the first of a new epoch.
+        end_skipped: whether the checkpoint was written by the last batch of an epoch, before that
+            epoch's validation: then Lightning skips the end of that epoch.
+    """
+
+    batches_done: int
+    between_epochs: bool
+    end_skipped: bool
+
+
+def resumption(trainer: Any) -> Resumption:
+    """Say where in an epoch a resumed training goes on."""
+    loop = trainer.fit_loop
+    if not loop.restarted_mid_epoch:
+        return Resumption(0, between_epochs=True, end_skipped=False)
+    batches, by_batch = loop.epoch_loop.batch_progress, loop.epoch_loop.restarted_on_train_batch_end
+    # A checkpoint of a batch's end was written before that batch was counted as completed.
+    done = batches.current.completed + int(by_batch)
+    if done >= loop.max_batches or batches.is_last_batch:
+        return Resumption(0, between_epochs=False, end_skipped=bool(by_batch))
+    return Resumption(int(done), between_epochs=False, end_skipped=False)
+
+
+def begin_epoch_anew(trainer: Any) -> None:
+    """Make the first epoch after a resume draw its data as every other epoch does.
+
+    Lightning takes the iterator that it made before training started, when the generators were
+    not restored yet. To be called when the epoch starts.
+    """
+    trainer.fit_loop._resuming_from_checkpoint = False
+
+
+def is_stopped_by_error(trainer: Any) -> bool:
+    """Say whether this fit is ending by an error, and other ranks may be gone."""
+    return bool(trainer.state.status == "interrupted")

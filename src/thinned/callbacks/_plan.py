@@ -28,18 +28,21 @@ class Counters:
     Attributes:
         batches_done: finished batches, over all epochs.
         batches_in_epoch: those of them in this epoch; 0 between epochs.
-        epochs_done: finished epochs.
+        epoch: number of this epoch, from 0.
+        epochs_done: finished epochs, which is what ``max_epochs`` limits.
         batches_per_epoch: of this epoch; infinite where the loader has no length.
         steps_done: optimizer steps, which is what ``max_steps`` limits.
         max_epochs: limit, infinite where there is none.
         max_steps: limit, infinite where there is none.
-        accumulation: batches a step in a given epoch, and from which epoch on it no longer changes.
+        accumulation: batches a step in a given epoch.
+        last_change: the epoch from which on that no longer changes.
         steps_per_batch: where steps do not follow from batches (manual optimization): how many
             steps a batch takes; None where they do.
     """
 
     batches_done: int
     batches_in_epoch: int
+    epoch: int
     epochs_done: int
     batches_per_epoch: float
     steps_done: int
@@ -62,11 +65,11 @@ def planned_batches(counters: Counters) -> float:
 def planned_epochs(counters: Counters) -> float:
     """Return how many epochs will have begun when training ends."""
     if counters.max_steps == math.inf:
-        return counters.max_epochs
+        return counters.epoch + max(0, counters.max_epochs - counters.epochs_done)
     if counters.batches_per_epoch == math.inf:
         return math.inf
     left = planned_batches(counters) - _before_epoch(counters)
-    return counters.epochs_done + math.ceil(left / counters.batches_per_epoch)
+    return counters.epoch + math.ceil(left / counters.batches_per_epoch)
 
 
 def fraction(done: int, planned: float) -> float | None:
@@ -103,7 +106,7 @@ def _batches_until(counters: Counters, steps: int) -> float:
 
     Lightning steps after each full accumulation and after the last batch of an epoch.
     """
-    length, epoch = counters.batches_per_epoch, counters.epochs_done
+    length, epoch = counters.batches_per_epoch, counters.epoch
     passed, start = 0.0, counters.batches_in_epoch
     while True:
         each = counters.accumulation(epoch)
