@@ -119,12 +119,20 @@ class OverfittingMonitor(pl.Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"history": [dict(r) for r in self.history], "validations": self._validations}
+        return {
+            "history": [dict(row) for row in self.history],
+            "validations": self._validations,
+            "monitor": self.monitor,
+            "mode": self.mode,
+        }
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = [dict(r) for r in state_dict["history"]]
+        self.history = [dict(row) for row in state_dict["history"]]
         self._validations = int(state_dict["validations"])
+        self.monitor, self.mode = state_dict["monitor"], state_dict["mode"]
+        if self.monitor is not None and any(self.monitor in row for row in self.history):
+            _, self.verdict = judged(self.history, self.monitor, self.mode)
 
     @override
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:

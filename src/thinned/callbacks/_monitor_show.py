@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thinned._log import logger
-from thinned.metrics._verdict import Verdict
+from thinned.metrics._verdict import VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,8 @@ _FIGURES = (
 
 def in_words(verdict: Verdict) -> str:
     """Return a verdict in one line."""
+    if verdict.word == VERDICTS[0]:
+        return f"{verdict.word}: {verdict.evidence[-1]} {verdict.action}"
     return f"{verdict.word} (confidence {verdict.confidence:.0%}). {verdict.action}"
 
 

@@ -200,12 +200,16 @@ class Probe:
 
     @contextlib.contextmanager
     def _quiet(self, trainer: Any) -> Iterator[None]:
-        """Leave generators, optimizers and schedulers as they are now."""
+        """Leave generators, optimizers and schedulers as they are now, and warn of nothing.
+
+        What a validation step warns of, it warns of in validation; a small subset adds its own.
+        """
         loaders = [self._source, self.wanted, *train_loaders(trainer)]
         clocks = [c.scheduler for c in trainer.lr_scheduler_configs]
         with (
             isolated(self.seed + trainer.global_rank, *loaders),
             frozen_optimizers(trainer.optimizers, clocks),
+            warnings.catch_warnings(action="ignore"),
         ):
             yield
 
