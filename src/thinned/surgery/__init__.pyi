@@ -1,3 +1,4 @@
+from ._compile_safe import compile_safe as compile_safe
 from ._edit import Edit as Edit
 from ._find import find_sites as find_sites
 from ._insert import insert as insert

@@ -14,6 +14,7 @@ from thinned.surgery._attributes import (
     is_rate,
     placeholder_sites,
 )
+from thinned.surgery._compiled import burnt_in, compiled_parts, levels_for
 from thinned.surgery._functional import OutOfReach
 from thinned.surgery._known import rules_of
 from thinned.surgery._live import check_live
@@ -22,6 +23,7 @@ from thinned.surgery._reads import ClassReads, names_read_by_functions, reads_of
 from thinned.surgery._site import KINDS, PLACEHOLDER, Site
 from thinned.surgery._site_list import SiteList
 from thinned.surgery._sources import line_of
+from thinned.surgery._twins import twin_of
 
 
 def find_sites(
@@ -79,30 +81,43 @@ class Finder:
         named = model.named_modules(remove_duplicate=False)
         self._modules = [(normalize(name), module) for name, module in named]
         self._reads = {type(module): reads_of(module) for _, module in self._modules}
+        self._compiled = compiled_parts(model)
 
     def sites(self) -> SiteList:
         """Return all sites, and what is out of their reach."""
         readers = self._readers()
         elsewhere = self._read_elsewhere()
         found: dict[tuple[int, str], Site] = {}
-        for site in self._all_sites():
-            first = found.get(site.key)
-            if first is None:
-                site = dataclasses.replace(site, read_by=readers.get(site.key, ()))
-                found[site.key] = self._judge(site, elsewhere)
-            elif site.path not in first.paths:
-                found[site.key] = dataclasses.replace(first, aliases=(*first.aliases, site.path))
+        for path, module in self._modules:
+            for site in self._sites_at(path, module):
+                first = found.get(site.key)
+                if first is None:
+                    site = dataclasses.replace(site, read_by=readers.get(site.key, ()))
+                    first = self._judge(site, elsewhere)
+                elif site.path not in first.paths:
+                    first = dataclasses.replace(first, aliases=(*first.aliases, site.path))
+                found[site.key] = self._with_levels(first, module)
         return SiteList(found.values(), out_of_reach=self._out_of_reach())
 
-    def _all_sites(self) -> Iterator[Site]:
-        for path, module in self._modules:
-            reads = self._reads[type(module)]
-            yield from _own_sites(path, module)
-            if not _has_kind(module):  # ours hold what they need in private
-                yield from float_sites(path, module, reads)
-            yield from config_sites(path, module, reads)
-            yield from placeholder_sites(path, module)
-            yield from _hook_sites(path, module)
+    def _sites_at(self, path: str, module: nn.Module) -> Iterator[Site]:
+        reads = self._reads[type(module)]
+        yield from _own_sites(path, module)
+        if not _has_kind(module):  # ours hold what they need in private
+            yield from float_sites(path, module, reads)
+        yield from config_sites(path, module, reads)
+        yield from placeholder_sites(path, module)
+        yield from _hook_sites(path, module)
+
+    def _with_levels(self, site: Site, module: nn.Module) -> Site:
+        """Give a site the levels in which it moves, if this module runs compiled and it must."""
+        compiled = self._compiled.get(id(module))
+        if compiled is None or site.levels or site.kind == PLACEHOLDER or not burnt_in(site.owner):
+            return site
+        levels = levels_for(compiled, site.key, site.rate)
+        note = f"compiled: its rate takes at most {levels.most} values"
+        if isinstance(site.owner, nn.Module) and not site.read_by and twin_of(site.owner):
+            note = "compiled: exchanged for a twin when it is set, else few values"
+        return dataclasses.replace(site, levels=levels, note=site.note or note)
 
     def _readers(self) -> dict[tuple[int, str], tuple[str, ...]]:
         """Return who reads the rate of another module: ``self.attn_drop.p`` in a forward."""

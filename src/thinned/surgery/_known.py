@@ -56,7 +56,7 @@ _RULES: list[SiteRule] = [
     # timm, and the many copies of its class in Hugging Face and elsewhere
     SiteRule("*DropPath", "drop_prob", "drop_path"),
     SiteRule("*DropPath", "p", "drop_path"),
-    SiteRule("torchvision.*.StochasticDepth", "p", "drop_path"),
+    SiteRule("*StochasticDepth", "p", "drop_path"),
     SiteRule("DropBlock[123]d", "drop_prob", "drop_block", note=_BLOCK),
     SiteRule("DropBlock[123]d", "p", "drop_block", note=_BLOCK),
     SiteRule("PatchDropout*", "prob", "token_drop", note=_TOKENS),

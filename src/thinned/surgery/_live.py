@@ -87,7 +87,7 @@ class _Check:
         count = len(self._sites) + 1
         tags = {site.key: 0.2 + 0.3 * (k + 1) / count for k, site in enumerate(self._sites)}
         for site in self._sites:
-            site.set(tags[site.key])
+            site.write(tags[site.key])
         try:
             draws = trace(self._model, self._input).draws
         except Exception:  # some rate is too high for this input; whose, is found one by one
@@ -134,9 +134,9 @@ class _Check:
 
     def _run(self, raised: Sequence[Site], rate: float) -> Trace:
         for site in self._sites:
-            site.set(0.0)
+            site.write(0.0)
         for site in raised:
-            site.set(rate)
+            site.write(rate)
         return trace(self._model, self._input)
 
 

@@ -1,10 +1,14 @@
 """Set the rate of many sites at once."""
 
+import warnings
 from collections.abc import Iterable
 
 from torch import nn
 
 from thinned._checks import check_rate
+from thinned._errors import ThinnedWarning
+from thinned._log import logger
+from thinned.surgery._compile_safe import compile_safe
 from thinned.surgery._find import find_sites
 from thinned.surgery._patterns import EVERYTHING, as_patterns
 from thinned.surgery._site import Site
@@ -23,6 +27,10 @@ def set_rate(
 
     Without ``kinds`` and with ``include="*"`` only the kind ``dropout`` is touched; stochastic
     depth, DropBlock, layer drop and token drop must be named.
+
+    In the compiled parts of a model, layers that hold their rate as a float are first exchanged for
+    twins that cost no recompilation (see ``compile_safe``); where that cannot be, a rate takes few
+    values, and a warning says so.
 
     Args:
         model_or_sites: a model, or sites that were found in one.
@@ -51,9 +59,29 @@ def set_rate(
     """
     rate = check_rate("rate", rate)
     sites = chosen(model_or_sites, include, exclude, kinds)
+    if isinstance(model_or_sites, nn.Module) and any(site.levels for site in sites):
+        edit = compile_safe(model_or_sites, [site.path for site in sites], compiled_only=True)
+        if len(edit):
+            logger.info("%s", edit)
+            sites = chosen(model_or_sites, include, exclude, kinds)
     for site in sites:
         site.set(rate)
+    _report_levels(sites, rate)
     return sum(site.live is not False for site in sites)
+
+
+def _report_levels(sites: Iterable[Site], rate: float) -> None:
+    off = [site for site in sites if site.levels and abs(site.rate - rate) > 1e-9]
+    if off:
+        held = off[0].levels
+        msg = (
+            f"{off[0].path!r} ({len(off)} in all) runs compiled and cannot be exchanged: its rate "
+        )
+        msg += (
+            f"takes at most {held.most if held else 0} values, and is {off[0].rate:g} now instead "
+        )
+        msg += f"of {rate:g}. A higher `torch._dynamo.config.recompile_limit` gives more values."
+        warnings.warn(msg, ThinnedWarning, stacklevel=3)
 
 
 def chosen(

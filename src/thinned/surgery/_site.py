@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from thinned._checks import check_rate
+from thinned.surgery._compiled import Levels
 
 KINDS = ("dropout", "drop_path", "drop_block", "layer_drop", "token_drop")
 PLACEHOLDER = "placeholder"
@@ -30,6 +31,7 @@ class Site:
         aliases: further paths of the same owner (a module under several parents, a shared config).
         read_by: paths of modules that read the rate off this module and may never call it: here
             setting works, and replacing or hooking the module does not.
+        levels: in compiled code, the few values that the rate takes there; else None.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Site:
     note: str = ""
     aliases: tuple[str, ...] = ()
     read_by: tuple[str, ...] = ()
+    levels: Levels | None = None
 
     @property
     def rate(self) -> float:
@@ -67,7 +70,7 @@ class Site:
         return (self.path, *self.aliases)
 
     def set(self, rate: float) -> None:
-        """Write a rate to the owner.
+        """Write a rate to the owner; in compiled code, the nearest of its levels.
 
         Args:
             rate: probability of dropping, in [0, 1].
@@ -81,7 +84,7 @@ class Site:
             msg = f"Expected a site that holds a rate, got the placeholder {self.path!r} "
             msg += f"({self.cls}). Fill it with `thinned.insert`."
             raise ValueError(msg)
-        self.write(rate)
+        self.write(rate if self.levels is None else self.levels.nearest(rate))
 
     def write(self, value: Any) -> None:
         """Write a value to the owner, whatever it is."""
