@@ -1,7 +1,7 @@
 """Turns checked nodes of the configuration into objects."""
 
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -36,13 +36,22 @@ def build(cfg: DictConfig, key: str, **more: Any) -> Any:
         raise ConfigError(line if line.startswith("`") else f"`{key}`: {line}") from error
 
 
-def build_all(cfg: DictConfig, key: str) -> list[Any]:
+def build_all(cfg: DictConfig, key: str, left_out: Collection[str] = ()) -> list[Any]:
     """Instantiate every node of a mapping of nodes, in its order.
 
     A scheduler without a schedule (``schedule=none``) is not made: the rates stay the model's.
+
+    Args:
+        cfg: the job's configuration.
+        key: dotted path of the mapping.
+        left_out: targets that are not made either.
     """
     nodes: Mapping[str, Any] = cfg[key] or {}
-    return [build(cfg, f"{key}.{name}") for name in nodes if not _unscheduled(nodes[name])]
+    return [
+        build(cfg, f"{key}.{name}")
+        for name, node in nodes.items()
+        if not _unscheduled(node) and node["_target_"] not in left_out
+    ]
 
 
 def _unscheduled(node: Any) -> bool:

@@ -50,7 +50,8 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         trainer = _trainer(cfg, plain, folder)
         for one in trainer.loggers:
             one.log_hyperparams(dict(plain))
-        trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
+        with _refusals():
+            trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
         metrics = _numbers(trainer)
         objective = _objective(plain["objective"], metrics)
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
@@ -69,6 +70,21 @@ def _model(cfg: DictConfig, data: Any) -> pl.LightningModule:
     return Task(net, build(cfg, "optimizer"), data.task)
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell what our callbacks refuse, a wrong configuration, from what breaks in training."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        raised_in = str(trace.tb_frame.f_globals.get("__name__")) if trace is not None else ""
+        if raised_in.startswith("thinned.") and not raised_in.startswith("thinned.app."):
+            raise ConfigError(str(error)) from error
+        raise
+
+
 def _call(key: str, function: Any) -> Any:
     try:
         return function()
@@ -78,17 +94,20 @@ def _call(key: str, function: Any) -> Any:
 
 
 def _trainer(cfg: DictConfig, plain: Mapping[str, Any], folder: Path) -> pl.Trainer:
-    callbacks = build_all(cfg, "callbacks")
-    for callback in callbacks:
-        if isinstance(callback, RunRecord) and callback.config is None:
-            callback.config = plain
-    if cfg.checkpoint is not None and cfg.trainer.enable_checkpointing:
-        callbacks.append(build(cfg, "checkpoint"))
     loggers = build_all(cfg, "logger")
     if any(isinstance(one, pl.loggers.WandbLogger) for one in loggers):
         import wandb
 
         wandb.setup()  # reads WANDB_SILENT, before Lightning's logger calls forth a first warning
+        left_out: tuple[str, ...] = ()
+    else:
+        left_out = ("thinned.callbacks.WandbDashboard",)  # would start a run that nobody asked for
+    callbacks = build_all(cfg, "callbacks", left_out)
+    for callback in callbacks:
+        if isinstance(callback, RunRecord) and callback.config is None:
+            callback.config = plain
+    if cfg.checkpoint is not None and cfg.trainer.enable_checkpointing:
+        callbacks.append(build(cfg, "checkpoint"))
     trainer: pl.Trainer = build(
         cfg,
         "trainer",

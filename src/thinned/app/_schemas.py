@@ -154,6 +154,11 @@ SCHEMAS: dict[str, dict[str, Field]] = {
         "hidden": Field(("integer",), low=1.0),
         "dropout": Field(("number",), low=0.0, high=1.0),
     },
+    "thinned.callbacks.Diagnosis": {
+        "ignore": Field(("list",)),
+        "example_input": Field(),
+        "raise_on": Field(("string", "null")),
+    },
     "thinned.callbacks.DropoutScheduler": {
         "schedule": Field(required=True),
         "include": Field(("string", "list")),
