@@ -46,3 +46,49 @@ def test_a_model_that_stays_silent_in_training_is_found():
 @pytest.mark.parametrize("model", [mlp(nn.Dropout(0.5)), mlp(), mlp(nn.Dropout(0.0))])
 def test_one_that_drops_or_has_nothing_to_drop_is_right(model):
     assert "silent-in-training" not in found(model, X)
+
+
+class Holds(nn.Module):
+    """Keeps the rate that it built its layers with, as timm's models do."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.drop_rate = 0.3
+        self.layers = nn.Sequential(nn.Linear(16, 64), *layers, nn.Linear(64, 2))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def test_a_rate_that_only_records_how_layers_were_built_is_a_note():
+    [finding] = found(Holds(nn.Dropout(0.3)), X)["dead-site"]
+    assert (finding.path, finding.severity) == (":drop_rate", "note")
+
+
+def test_a_rate_that_nothing_was_built_with_is_a_warning():
+    [finding] = found(Holds(), X)["dead-site"]
+    assert (finding.path, finding.severity) == (":drop_rate", "warning")
+
+
+class Placeholder(nn.Module):
+    """As in timm: the slot of a rate that was 0."""
+
+    def __init__(self, **held):
+        super().__init__()
+        self.fc, self.drop_path = nn.Linear(16, 16), nn.Identity()
+        for name, value in held.items():
+            setattr(self, name, value)
+
+    def forward(self, x):
+        return x + self.drop_path(self.fc(x))
+
+
+def test_empty_places_are_noted_where_nothing_else_drops():
+    [finding] = found(nn.Sequential(Placeholder(), Placeholder()), X)["placeholder"]
+    assert "(2)" in finding.message
+    assert "insert" in finding.fix
+
+
+def test_empty_places_beside_live_dropout_are_right():
+    model = nn.Sequential(Placeholder(), nn.Dropout(0.3), nn.Linear(16, 2))
+    assert "placeholder" not in found(model, X)

@@ -56,6 +56,11 @@ def test_dropout_before_the_last_layer_is_right(given):
     assert "dropout-on-output" not in found(mlp(nn.Dropout(0.5)), X if given else None)
 
 
+def test_features_of_a_body_without_a_head_are_no_output():
+    body = nn.Sequential(nn.Linear(16, 16), nn.LayerNorm(16), nn.Dropout(0.1))
+    assert "dropout-on-output" not in found(body, X)
+
+
 def test_dropout_on_a_residual_branch_is_no_dropout_on_the_output():
     assert "dropout-on-output" not in found(Branch(nn.Dropout(0.3)), X)
 

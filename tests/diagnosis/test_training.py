@@ -57,6 +57,22 @@ def test_frozen_parts_that_are_switched_off_are_right():
         assert "frozen-with-dropout" not in found(model, X)
 
 
+def test_dropout_in_a_frozen_part_that_trained_layers_feed_is_right():
+    class Encodes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.places = nn.Parameter(torch.zeros(16), requires_grad=False)
+            self.drop = nn.Dropout(0.3)
+
+        def forward(self, x):
+            return self.drop(x + self.places)
+
+    model = nn.Sequential(nn.Linear(16, 16), Encodes(), nn.Linear(16, 2))
+    assert "frozen-with-dropout" not in found(model, X)
+    model[0].requires_grad_(False)
+    assert "frozen-with-dropout" in found(model, X)
+
+
 def test_a_compiled_model_with_float_rates_is_found_where_rates_move():
     model = two_parts()
     model.compile(backend="eager")

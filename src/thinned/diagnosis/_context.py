@@ -51,6 +51,7 @@ class Context:
         at_fit_start: training is about to begin, so every module should be in training mode.
         weight_decay: the largest weight decay of the optimizers' groups.
         scheduled: whether something will change rates during the training.
+        runs: the part of the model that is called with the example input; None is the model.
     """
 
     model: nn.Module
@@ -63,6 +64,7 @@ class Context:
     at_fit_start: bool | None = None
     weight_decay: float | None = None
     scheduled: bool | None = None
+    runs: nn.Module | None = None
     not_run: str = dataclasses.field(default="", init=False)
 
     def has(self, need: str) -> bool:
@@ -88,7 +90,7 @@ class Context:
     @functools.cached_property
     def sites(self) -> SiteList:
         """All sites; with an example input, whether each is live was tried."""
-        if self.example_input is not None:
+        if self.example_input is not None and self.runs is None:
             with contextlib.suppress(Exception):  # `training` runs it too, and says what failed
                 return find_sites(self.model, example_input=self.example_input)
         return find_sites(self.model)
@@ -129,7 +131,7 @@ class Context:
             if not (training and self.model.training):
                 self.model.train(training)
             args, kwargs = self.arguments
-            yield lambda: self.model(*args, **kwargs)
+            yield lambda: (self.runs or self.model)(*args, **kwargs)
 
     def _run(self, *, training: bool) -> Run | None:
         if self.example_input is None or self.not_run:

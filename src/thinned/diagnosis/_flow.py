@@ -17,6 +17,7 @@ class Node:
         sources: the indices of the operations that made what it reads.
         rate: the rate it dropped with; None if it dropped nothing.
         weighted: it read a parameter.
+        trained: it read a parameter that is trained.
         inplace: it wrote into its input.
         shape: the shape of its first input; None where only the structure was read.
         where: ``file:line`` of the code that asked for it (only of random operations).
@@ -32,6 +33,7 @@ class Node:
     sources: tuple[int, ...] = ()
     rate: float | None = None
     weighted: bool = False
+    trained: bool = False
     inplace: bool = False
     shape: tuple[int, ...] | None = None
     where: str = ""
@@ -102,6 +104,17 @@ class Flow:
     def after(self, node: Node, through: Callable[[Node], bool]) -> list[Node]:
         """The nearest operations downstream that ``through`` does not let pass, nearest first."""
         return self._walk(node, through, self.readers)
+
+    def all_before(self, node: Node) -> list[Node]:
+        """Everything upstream."""
+        found: list[Node] = []
+
+        def note(other: Node) -> bool:
+            found.append(other)
+            return True
+
+        self.before(node, note)
+        return found
 
     def is_output(self, node: Node, through: Callable[[Node], bool]) -> bool:
         """Say whether what ``node`` made is returned, and read by nothing ``through`` stops at."""

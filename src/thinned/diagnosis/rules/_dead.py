@@ -39,10 +39,9 @@ def _excuse(context: Context, site: Site) -> str:
     live = [other for other in context.sites if other.live and other is not site]
     if site.kind != "dropout" and any(o.kind == site.kind and o.cls == site.cls for o in live):
         return " Others of its class are live: here the block may have no residual connection."
-    base, colon, _ = site.path.partition(":")
-    below = [o for o in live if not base or o.path.startswith((f"{base}.", f"{base}:"))]
-    if colon and any(o.rate == site.rate for o in below):
-        return " A live site below has the same rate: this one may only record what it was."
+    of_torch = type(site.owner).__module__.startswith("torch.")
+    if ":" in site.path and not of_torch and any(o.rate == site.rate for o in live):
+        return " A live site has the same rate: this one may only record how that was built."
     return ""
 
 

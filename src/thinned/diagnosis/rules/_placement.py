@@ -6,9 +6,10 @@ from torch import nn
 
 from thinned.diagnosis import _ops
 from thinned.diagnosis._context import Context
-from thinned.diagnosis._flow import Flow, Node
+from thinned.diagnosis._flow import Node
 from thinned.diagnosis._rule import Hit, rule
 
+LAST_LAYERS = _ops.CONVOLUTION | {"linear", "addmm", "bilinear"}
 SRIVASTAVA = "Srivastava et al. 2014, JMLR 15, https://jmlr.org/papers/v15/srivastava14a.html"
 
 
@@ -20,12 +21,6 @@ def place_of(node: Node) -> str:
 def near(path: str) -> str:
     """Return code that switches the dropout at a path off."""
     return f'thinned.set_rate(model, 0.0, include="{path or "*"}")'
-
-
-def _is_attention(flow: Flow, drop: Node) -> bool:
-    """It drops attention weights: what softmax made."""
-    before = flow.before(drop, lambda node: node.transparent)
-    return any(node.op in _ops.SOFTMAX for node in before)
 
 
 @rule(
@@ -40,8 +35,9 @@ def dropout_on_output(context: Context) -> Iterator[Hit]:
     for drop in flow.drops():
         if not flow.is_output(drop, lambda node: node.elementwise or node.op in _ops.SOFTMAX):
             continue
-        if _is_attention(flow, drop):
-            continue  # returned beside the result; the loss does not see them
+        made = flow.before(drop, lambda node: node.elementwise)
+        if not any(node.op in LAST_LAYERS for node in made):
+            continue  # features of a body without a head, or attention weights beside the result
         yield Hit(
             path=drop.path,
             message=f"A share of {drop.rate:g} of the model's own outputs is set to zero in "

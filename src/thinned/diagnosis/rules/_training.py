@@ -73,7 +73,7 @@ def frozen_with_dropout(context: Context) -> Iterator[Hit]:
         if not _drops(site) or switched_off:
             continue
         part = _frozen_part(context, site.path)
-        if part is not None:
+        if part is not None and not _gets_trained_features(context, site):
             parts.setdefault(part, []).append(site)
     for part, sites in parts.items():
         first = f"{sites[0].path} ({sites[0].rate:g})"
@@ -102,6 +102,13 @@ def _ancestors(path: str) -> Iterator[str]:
 def _frozen_part(context: Context, path: str) -> str | None:
     """The largest part around a site whose parameters are all frozen."""
     return next((p for p in _ancestors(path) if _is_frozen(context.modules.get(p))), None)
+
+
+def _gets_trained_features(context: Context, site: Site) -> bool:
+    """Say whether something that is trained feeds the site: then it is no fixed feature."""
+    flow = context.flow
+    nodes = [node for node in flow.nodes if node.path == site.path.partition(":")[0]]
+    return any(other.trained for node in nodes for other in flow.all_before(node))
 
 
 def _block_of(context: Context, path: str) -> nn.Module | None:
