@@ -58,6 +58,8 @@ class AlphaDropout(RateLayer, nn.AlphaDropout):
         """Drop elements of ``input`` in training."""
         if self.training and is_compiling():
             return _compiled(input, self._rate, self._keep(input, input.shape)).to(input.dtype)
+        if is_compiling():
+            return input  # asking for the float would compile anew at each new rate
         return alpha_dropout(input, self._p, self.training, self.inplace)
 
 
@@ -103,4 +105,6 @@ class FeatureAlphaDropout(RateLayer, nn.FeatureAlphaDropout):
         if self.training and is_compiling():
             shape = [*input.shape[:2], *[1] * (input.dim() - 2)]
             return _compiled(input, self._rate, self._keep(input, shape)).to(input.dtype)
+        if is_compiling():
+            return input  # asking for the float would compile anew at each new rate
         return feature_alpha_dropout(input, self._p, self.training, self.inplace)

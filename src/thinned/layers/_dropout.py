@@ -58,6 +58,8 @@ class Dropout(RateLayer, nn.Dropout):
         if self.training and is_compiling():
             keep, scale = compiled_keep(self._rate, input.shape, input.device)
             return torch.where(keep, input * scale, 0.0)
+        if is_compiling():
+            return input  # asking for the float would compile anew at each new rate
         return dropout(input, self._p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
