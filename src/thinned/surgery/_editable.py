@@ -85,9 +85,8 @@ _TYPE_GUARD = re.compile(r"___check_type_id\(L\['(\w+)'\]((?:\._modules\['[^']+'
 
 def _fits(entry: Any, name: str, module: nn.Module) -> bool:
     """Say whether a piece of compiled code was made for modules of these types."""
-    for part in entry.guard_manager.code_parts:
-        found = _TYPE_GUARD.match(part)
-        if found is None or found[1] != name:
+    for found in _TYPE_GUARD.finditer(str(entry.guard_manager)):
+        if found[1] != name:
             continue
         held: nn.Module | None = module
         for child in re.findall(r"'([^']+)'", found[2]):

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from thinned.surgery._ops import REORDERS
 from thinned.surgery._run_example import Arguments, run_example
 
 
@@ -23,6 +24,7 @@ class Value:
         call: index of the innermost module call, or -1.
         shape: its shape.
         users: indices of the values made from it.
+        again: does to another tensor what was done to the first input, where that only reorders.
     """
 
     op: str
@@ -30,6 +32,7 @@ class Value:
     call: int
     shape: tuple[int, ...]
     users: list[int] = field(default_factory=list)
+    again: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass
@@ -142,6 +145,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ha
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
                 index = self._add(op, inputs, tensor)
+                if op in REORDERS:
+                    self.flow.values[index].again = lambda other: func(other, *args[1:], **kwargs)
                 if any(tensor is each for each in given):
                     self._written[_storage(tensor)] = index
         return out

@@ -95,14 +95,14 @@ def insert(
         if chosen.blocks:
             if not is_chain(model):
                 plan.left_out["residual blocks"] = NO_TRACE
-            changes += drop_blocks(model, {}, rate, chosen.options, scope, plan)
+            changes += drop_blocks(model, None, {}, rate, chosen.options, scope, plan)
     else:
         arguments = as_arguments(example_input, model)
         with evaluated(model, arguments):
             flow = record(model, arguments)
             blocks = find_blocks(model, flow, arguments, plan) if chosen.blocks else {}
         if chosen.blocks:
-            changes += drop_blocks(model, blocks, rate, chosen.options, scope, plan)
+            changes += drop_blocks(model, flow, blocks, rate, chosen.options, scope, plan)
         if chosen.elements:
             plan.extend(
                 plan_by_flow(flow, [block.module for block in blocks if scope.holds([block.path])])

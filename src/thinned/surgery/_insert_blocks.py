@@ -31,8 +31,15 @@ def find_blocks(model: nn.Module, flow: Flow, arguments: Arguments, plan: Plan) 
     return {block: axes[block] for block in blocks if block in axes}
 
 
-def gaps(model: nn.Module) -> list[Place]:
-    """Return the ``Identity`` modules where a library left stochastic depth out at rate 0."""
+def gaps(model: nn.Module, flow: Flow | None = None) -> list[Place]:
+    """Return the ``Identity`` modules where a library left stochastic depth out at rate 0.
+
+    Args:
+        model: the model.
+        flow: what a run of it recorded: then only those that were called count, since some
+            libraries leave one in blocks without a shortcut, where nothing calls it.
+    """
+    called = None if flow is None else {call.module for call in flow.calls}
     by_path = {path: place for place in places(model) for path in place.paths}
     found = [
         by_path[path]
@@ -40,12 +47,14 @@ def gaps(model: nn.Module) -> list[Place]:
         if kind_of(site.attribute) == "drop_path"
         for path in [site.path.replace(":", ".")]
         if path in by_path and type(by_path[path].module) is nn.Identity
+        if called is None or by_path[path].module in called
     ]
     return list({id(place): place for place in found}.values())
 
 
 def drop_blocks(
     model: nn.Module,
+    flow: Flow | None,
     blocks: Mapping[Block, int],
     rate: float,
     options: Mapping[str, Any],
@@ -57,7 +66,7 @@ def drop_blocks(
     Gaps are filled first, since there the library itself meant the drop to be; a block that holds
     a gap or a drop path gets no second one: it goes to ``plan.already``.
     """
-    open_places = gaps(model)
+    open_places = gaps(model, flow)
     held = {id(s.owner): s.path for s in find_sites(model, kinds="drop_path")}
     units: list[tuple[str, Sequence[Place] | Block]] = []
     taken: set[int] = set()

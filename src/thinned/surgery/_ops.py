@@ -14,10 +14,8 @@ SAME = frozenset(  # the values stay, in their order
         "lift_fresh",
     }
 )
-MOVES = SAME | {  # values move or are summed up, and nothing is learned
-    "permute",
-    "transpose",
-    "t",
+REORDERS = SAME | {"permute", "transpose", "t"}  # the values stay, perhaps in another order
+MOVES = REORDERS | {  # values move or are summed up, and nothing is learned
     "max_pool2d_with_indices",
     "max_pool3d_with_indices",
     "avg_pool2d",

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import nn
 
 from thinned.surgery._flow import Flow, ModuleCall
-from thinned.surgery._ops import ACTIVATES, ADDS_TO_FIRST, BOUNDS, NORMALIZES, SAME, WEIGHS
+from thinned.surgery._ops import ACTIVATES, ADDS_TO_FIRST, BOUNDS, NORMALIZES, REORDERS, WEIGHS
 from thinned.surgery._structure import NORMS
 
 _AFTER = NORMALIZES | ACTIVATES | BOUNDS  # what may follow the addition
@@ -37,10 +38,17 @@ class Block:
 
 @dataclass(frozen=True)
 class _Shortcut:
-    """The way from a block's output back to its input: its additions, and if more stands on it."""
+    """The way from a block's output back to its input.
 
-    adds: frozenset[int]
-    after: bool
+    Attributes:
+        adds: the additions on it.
+        after: whether a norm or an activation stands on it.
+        moves: what reorders values on it, first done first.
+    """
+
+    adds: frozenset[int] = frozenset()
+    after: bool = False
+    moves: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def _examine(flow: Flow, call: ModuleCall) -> "_Candidate | str":
             reason = f"it changes the shape: {shape} to {flow.values[call.outputs[0][1]].shape}"
         for key, node in alike:
             way = _shortcut(flow, node, given, call.first)
-            if way is None or not way.adds:
+            if way is None or not way.adds or not _in_order(flow, way.moves, shape):
                 continue
             if len(alike) > 1:
                 return "it returns several tensors of its input's shape"
@@ -106,7 +114,7 @@ def _examine(flow: Flow, call: ModuleCall) -> "_Candidate | str":
 
 def _shortcut(flow: Flow, node: int, target: int, first: int) -> _Shortcut | None:
     """Walk back from ``node`` to ``target``: additions, and norms and activations after them."""
-    known: dict[int, _Shortcut | None] = {target: _Shortcut(frozenset(), after=False)}
+    known: dict[int, _Shortcut | None] = {target: _Shortcut()}
     size = math.prod(flow.values[target].shape)
     waiting = [node]
     while waiting:
@@ -124,12 +132,27 @@ def _shortcut(flow: Flow, node: int, target: int, first: int) -> _Shortcut | Non
         ways = [way for i in before if (way := known[i]) is not None]
         best = min(ways, key=lambda way: (way.after, not way.adds), default=None)
         if best is not None and _adds(at.op):
-            best = _Shortcut(best.adds | {index}, best.after)
-        elif best is not None and at.op not in SAME:
-            best = _Shortcut(best.adds, after=True)
+            best = replace(best, adds=best.adds | {index})
+        elif best is not None and at.op in REORDERS:
+            best = replace(best, moves=(*best.moves, index))
+        elif best is not None:
+            best = replace(best, after=True)
         known[index] = best
         waiting.pop()
     return known[node]
+
+
+def _in_order(flow: Flow, moves: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Say whether values that are moved about come back to where they were."""
+    start = torch.arange(math.prod(shape)).view(shape)
+    now = start
+    for index in moves:
+        again = flow.values[index].again
+        try:
+            now = now if again is None else again(now)
+        except RuntimeError:  # a view that another layout of the numbers does not allow
+            return False
+    return now.shape == start.shape and torch.equal(now, start)
 
 
 def _adds(op: str) -> bool:
@@ -141,7 +164,7 @@ def _before(flow: Flow, index: int) -> Iterator[int]:
     node = flow.values[index]
     if node.op == "add":
         yield from node.inputs
-    elif node.op in ADDS_TO_FIRST or node.op in SAME or node.op in _AFTER:
+    elif node.op in ADDS_TO_FIRST or node.op in REORDERS or node.op in _AFTER:
         yield from node.inputs[:1]
     elif node.call >= 0:  # a norm written by hand, such as many RMSNorm
         call = flow.calls[node.call]

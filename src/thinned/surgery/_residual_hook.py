@@ -49,7 +49,7 @@ class BlockDrop(RateLayer):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the block's output ``y`` where it is kept, its input ``x`` elsewhere."""
-        if self._p == 0.0 and not is_compiling():
+        if not is_compiling() and self._p == 0.0:
             return y
         rows, made = x.movedim(self.batch_dim, 0).to(y.dtype), y.movedim(self.batch_dim, 0)
         rate = self._rate if is_compiling() else self._p

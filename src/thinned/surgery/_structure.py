@@ -1,6 +1,5 @@
 """What the structure of a model shows without running it."""
 
-import itertools
 from collections.abc import Iterator
 
 from torch import nn
@@ -120,43 +119,3 @@ def activation_before(model: nn.Module, place: Place) -> nn.Module | None:
         if isinstance(module, (*ACTIVATIONS, nn.Sigmoid, nn.Softmax)):
             last = module
     return None
-
-
-def reads(model: nn.Module, place: Place, attribute: str) -> str | None:
-    """Return which class above a module reads ``module.attribute`` in its code, or ``None``.
-
-    Attention does so: it hands its dropout's rate to a fused kernel and never calls the module.
-    """
-    for path, _, name in place.slots:
-        for owner in _owners(model, path):
-            if any(_reads_pair(code, name, attribute) for code in _codes(type(owner))):
-                return type(owner).__name__
-    return None
-
-
-def _owners(model: nn.Module, path: str) -> Iterator[nn.Module]:
-    yield model
-    for name in filter(None, path.split(".")):
-        model = model._modules[name]  # type: ignore[assignment]  # the path was just walked
-        yield model
-
-
-def _codes(cls: type) -> Iterator[object]:
-    for base in cls.__mro__:
-        if base.__module__ == "torch.nn.modules.module" or base is object:
-            continue
-        for value in vars(base).values():
-            code = getattr(value, "__code__", None)
-            if code is not None and value.__name__ != "__init__":
-                yield code
-
-
-def _reads_pair(code: object, name: str, attribute: str) -> bool:
-    import dis
-
-    names = [
-        step.argval
-        for step in dis.get_instructions(code)  # type: ignore[arg-type]  # a code object
-        if step.opname not in ("CACHE", "PRECALL")
-    ]
-    return any(a == name and b == attribute for a, b in itertools.pairwise(names))

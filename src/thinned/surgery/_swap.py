@@ -15,7 +15,7 @@ from thinned.surgery._hand_over import same_state
 from thinned.surgery._patterns import EVERYTHING, as_patterns
 from thinned.surgery._places import Place, Scope, holdings, places
 from thinned.surgery._structure import output_layer
-from thinned.surgery._swap_rules import refusal
+from thinned.surgery._swap_rules import readers_of_rates, refusal
 from thinned.surgery._swap_values import Key, Policy, Value, as_value, key_matches
 
 
@@ -77,6 +77,7 @@ def swap(
     already: list[str] = []
     left_out: dict[str, str] = {}
     refused: dict[str, str] = {}
+    readers = {} if force else readers_of_rates(model)
     for place, value in matched:
         if value.made(place.module, rate):
             already.append(place.path)
@@ -87,7 +88,7 @@ def swap(
         new = value.make(place, rate)
         if new is None:
             continue
-        if not force and (reason := refusal(model, place, new)):
+        if not force and (reason := refusal(model, place, new, readers)):
             refused[place.path] = reason
             continue
         changes.append(_exchange(place, new))

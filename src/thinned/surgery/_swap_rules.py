@@ -1,9 +1,13 @@
 """What must not be swapped, and why."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
+from thinned.surgery._find import find_sites
+from thinned.surgery._patterns import normalize
 from thinned.surgery._places import Place
-from thinned.surgery._structure import activation_before, neighbours, reads
+from thinned.surgery._structure import activation_before, neighbours
 
 _CHANNELS_OF: dict[type[nn.Module], int] = {nn.Dropout1d: 3, nn.Dropout2d: 4, nn.Dropout3d: 5}
 _AXES: dict[type[nn.Module], int] = {
@@ -24,26 +28,35 @@ _AXES: dict[type[nn.Module], int] = {
 }
 
 
-def refusal(model: nn.Module, place: Place, new: nn.Module) -> str | None:
+def readers_of_rates(model: nn.Module) -> dict[int, str]:
+    """Return, by identity of a module, which class reads its rate and may never call it."""
+    classes = {normalize(path): type(m).__name__ for path, m in model.named_modules()}
+    return {
+        id(site.owner): classes.get(site.read_by[0], "the model")
+        for site in find_sites(model)
+        if site.read_by
+    }
+
+
+def refusal(
+    model: nn.Module, place: Place, new: nn.Module, readers: Mapping[int, str]
+) -> str | None:
     """Return why ``new`` must not take the place of a module, or ``None``."""
     return (
-        _read_for_its_rate(model, place, new)
+        _read_for_its_rate(place, new, readers)
         or _alpha_without_selu(model, place, new)
         or _wrong_axes(place, new)
     )
 
 
-def _read_for_its_rate(model: nn.Module, place: Place, new: nn.Module) -> str | None:
-    for attribute in ("p", "drop_prob"):
-        if not hasattr(place.module, attribute) or _same_noise(place.module, new):
-            continue
-        reader = reads(model, place, attribute)
-        if reader is not None:
-            return (
-                f"{reader} reads its `.{attribute}` for a fused attention and never calls it, so "
-                f"{type(new).__name__} would have no effect there; leave it as it is"
-            )
-    return None
+def _read_for_its_rate(place: Place, new: nn.Module, readers: Mapping[int, str]) -> str | None:
+    reader = readers.get(id(place.module))
+    if reader is None or _same_noise(place.module, new):
+        return None
+    return (
+        f"{reader} reads its rate for a fused attention and may never call it, so "
+        f"{type(new).__name__} would have no effect there"
+    )
 
 
 def _same_noise(old: nn.Module, new: nn.Module) -> bool:
