@@ -10,8 +10,9 @@ from thinned._checks import check_choice, check_number
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.schedules import Schedule, as_profile, as_schedule
-from thinned.surgery import SiteList, as_patterns
+from thinned.surgery import SiteList, as_patterns, compile_safe
 
+from ._edits import undo_all, undo_later
 from ._groups import Group, make_groups, refuse_shared
 from ._lightning import all_callbacks, log_step, progress
 from ._log_values import publish, send
@@ -110,9 +111,12 @@ class DropoutScheduler(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the sites, after all set-up and edits, whatever the order of the callbacks."""
-        self._groups = make_groups(
-            pl_module, self.plan, self.include, self.exclude, self.kinds, self.profile
-        )
+        self._groups = self._find_groups(pl_module)
+        frozen = [s.path for g in self._groups for s in g.sites if s.levels is not None]
+        if frozen:
+            edit = compile_safe(pl_module, frozen, compiled_only=True)
+            undo_later(trainer, edit, type(self).__name__)
+            self._groups = self._find_groups(pl_module)
         both = [c for c in all_callbacks(trainer) if isinstance(c, DropoutScheduler)]
         refuse_shared(group for scheduler in both for group in scheduler._groups)
         self._at, self._logged = None, -1
@@ -144,6 +148,17 @@ class DropoutScheduler(pl.Callback):
         self._set(now)
         self._log(trainer)
 
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give back the model's own layers where compiled code had to have ours."""
+        if stage == "fit":
+            undo_all(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give them back after an error as well."""
+        undo_all(trainer)
+
     def state_dict(self) -> dict[str, Any]:
         """The length that the rates followed; the rates themselves follow from progress."""
         return plain_state(batches_planned=self._planned, rates=self.rates)
@@ -151,6 +166,9 @@ class DropoutScheduler(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the length before, to say so if there is another one now."""
         self._planned_before = read_state(state_dict, type(self).__name__).get("batches_planned")
+
+    def _find_groups(self, model: pl.LightningModule) -> list[Group]:
+        return make_groups(model, self.plan, self.include, self.exclude, self.kinds, self.profile)
 
     def _set(self, now: Progress) -> None:
         self._planned = now.batches_planned

@@ -14,10 +14,8 @@ from thinned.surgery import Edit
 
 from ._lightning import after_build, builds_late
 
-# Trainer -> edits that stand in its model, in the order in which they were made.
-_STACKS: "weakref.WeakKeyDictionary[Any, list[tuple[EditCallback, Edit]]]" = (
-    weakref.WeakKeyDictionary()
-)
+# Trainer -> edits that stand in its model in the order in which they were made, and whose they are.
+_STACKS: "weakref.WeakKeyDictionary[Any, list[tuple[str, Edit]]]" = weakref.WeakKeyDictionary()
 
 
 class EditCallback(pl.Callback):
@@ -63,24 +61,28 @@ class EditCallback(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give back the model as it was, trained."""
         if stage == "fit":
-            self._call_off()
-            undo_all(trainer)
+            self._end(trainer)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Give back the model as it was, as far as it was trained."""
+        self._end(trainer)
+
+    def _end(self, trainer: pl.Trainer) -> None:
         self._call_off()
+        self._standing = []
         undo_all(trainer)
 
     def _apply(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         edit = self.edit(pl_module)
         self._standing.append(edit)
         self.edits.append(edit)
-        _STACKS.setdefault(trainer, []).append((self, edit))
         if self.keep:
             self._kept_in.add(pl_module)
-        logger.info("%s", edit)
+            logger.info("%s", edit)
+        else:
+            undo_later(trainer, edit, type(self).__name__)
 
     def _apply_late(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, before: set[Any]
@@ -106,25 +108,24 @@ class EditCallback(pl.Callback):
         return {"edits": [], "_standing": [], "_call_off": _nothing, "_kept_in": weakref.WeakSet()}
 
 
+def undo_later(trainer: Any, edit: Edit, whose: str) -> None:
+    """Remember an edit, so that it is undone when fit ends."""
+    _STACKS.setdefault(trainer, []).append((whose, edit))
+    logger.info("%s", edit)
+
+
 def undo_all(trainer: Any) -> None:
     """Undo what callbacks did in this fit, the latest first, whoever is asked first.
 
     An edit that cannot be undone, since something stands on it, costs a warning: an error here
     would hide the one that ended the training, or come after it has ended well.
     """
-    stack = _STACKS.pop(trainer, [])
-    while stack:
-        callback, edit = stack.pop()
-        callback._standing.remove(edit)
-        if callback.keep:
-            continue
+    for whose, edit in reversed(_STACKS.pop(trainer, [])):
         try:
             edit.undo()
         except RuntimeError as error:
             warnings.warn(
-                f"{type(callback).__name__} leaves its edit in the model: {error}",
-                ThinnedWarning,
-                stacklevel=3,
+                f"{whose} leaves its edit in the model: {error}", ThinnedWarning, stacklevel=3
             )
 
 

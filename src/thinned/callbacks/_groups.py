@@ -26,6 +26,7 @@ class Group:
     def __init__(self, name: str, schedule: Schedule, sites: SiteList, profile: Profile) -> None:
         self.name, self.schedule, self.sites, self.profile = name, schedule, sites, profile
         self._writer = GroupWriter(sites, profile)
+        self._plan_levels()
         self._written: float | None = None
         self._warned = False
 
@@ -50,7 +51,8 @@ class Group:
         """Warn, once, if a site does not hold the rate that it was given."""
         if self._warned or self._written is None:
             return
-        for site, given in zip(self.sites, self._writer.shares(self._written), strict=True):
+        for site, share in zip(self.sites, self._writer.shares(self._written), strict=True):
+            given = share if site.levels is None else site.levels.nearest(share)
             if abs(site.rate - given) > 1e-6:
                 self._warned = True
                 warnings.warn(
@@ -60,6 +62,22 @@ class Group:
                     stacklevel=2,
                 )
                 return
+
+    def _plan_levels(self) -> None:
+        """Choose the few rates of sites that cannot move freely in compiled code."""
+        for index, site in enumerate(self.sites):
+            if site.levels is not None:
+                rates = _few(self.schedule, site.levels.most)
+                site.levels.plan(self._writer.shares(rate)[index] for rate in rates)
+
+
+def _few(schedule: Schedule, most: int) -> list[float]:
+    """Return a few rates that stand for all of a schedule's: its last, its ends, some between."""
+    seen = [float(schedule(step / 256)) for step in range(257)]
+    low, high = min(seen), max(seen)
+    few = list(dict.fromkeys([seen[-1], high, low, seen[0]]))[:most]
+    free = most - len(few)
+    return few + [low + (high - low) * step / (free + 1) for step in range(1, free + 1)]
 
 
 def make_groups(

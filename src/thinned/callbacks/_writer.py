@@ -31,7 +31,9 @@ class GroupWriter:
         layers = []
         for index, site in enumerate(sites):
             owner = site.owner.layer if isinstance(site.owner, Inserted) else site.owner
-            if site.attribute == "p" and ManyRates.takes(owner):
+            if site.levels is not None:  # compiled code: the site itself takes the nearest of few
+                self._others.append((index, site))
+            elif site.attribute == "p" and ManyRates.takes(owner):
                 self._layers.append(index)
                 layers.append(owner)
             elif _is_plain(owner, site.attribute):
