@@ -188,7 +188,7 @@ def compare(
         metric: what is decided by; without it what the runs monitored.
         mode: ``"min"`` or ``"max"``; without it what the runs say, else by the metric's name.
         baseline: the arm to compare with, by its label (``"schedule=none"``) or value
-            (``"none"``); without it the one without dropout, else the first.
+            (``"none"``); without it the one without dropout, else the smallest rate or the first.
         by: the settings that make the arms; without it those in which the runs differ.
         metrics: further metrics to show; without it those of the validation, and the gap.
 
@@ -276,7 +276,9 @@ def _baseline(arms: Sequence[Arm], asked: str | None) -> Arm | None:
     if len(arms) < 2:
         return None
     without = [arm for arm in arms if any(v.lower() in NOTHING for v in arm.choice.values())]
-    return (without or list(arms))[0]
+    if without:
+        return without[0]
+    return min(arms, key=_rank) if all(arm.number is not None for arm in arms) else arms[0]
 
 
 def _rank(arm: Arm) -> float:

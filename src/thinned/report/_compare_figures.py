@@ -4,7 +4,16 @@ import math
 from typing import Any
 
 from thinned.report._compare import Arm, Column, Comparison
-from thinned.report._figures import GROUP_COLOURS, Figure, escape, layout, line, thin
+from thinned.report._figures import (
+    GROUP_COLOURS,
+    Figure,
+    escape,
+    layout,
+    line,
+    shorten,
+    thin,
+    with_rows,
+)
 
 MAX_PANELS = 12
 MAX_CURVES = 8
@@ -24,7 +33,8 @@ def means(found: Comparison) -> Figure:
     drawn = layout(setting, found.main.key)
     drawn["hovermode"] = "closest"
     if not numeric:
-        drawn["xaxis"].update(type="category", automargin=True)
+        drawn["xaxis"].update(type="category")
+        drawn["margin"]["b"] = 110 if len(found.arms) > 4 else 60
     chosen = found.arm(found.chosen)
     if chosen is not None and found.main.title in chosen.estimates:
         drawn["annotations"] = [_choice(found, chosen, numeric=numeric)]
@@ -35,12 +45,13 @@ def differences(found: Comparison) -> Figure:
     """Each arm minus the baseline, with its 95% interval."""
     arms = [arm for arm in found.arms if found.main.title in arm.differences]
     changes = [arm.differences[found.main.title] for arm in arms]
+    names = _unique([shorten(" ".join(arm.choice.values())) for arm in arms])
     points = {
         "type": "scatter",
         "mode": "markers",
         "name": "difference",
         "x": [change.mean for change in changes],
-        "y": [escape(arm.label) for arm in arms],
+        "y": names,
         "marker": {"size": 10, "color": "@gap"},
         "error_x": {
             "type": "data",
@@ -51,15 +62,9 @@ def differences(found: Comparison) -> Figure:
         },
         "hovertemplate": "%{y}: %{x:.4g}<extra></extra>",
     }
-    drawn = layout(f"{found.main.key} minus that of {found.baseline}", "")
-    drawn["hovermode"] = "closest"
+    drawn = layout(f"{found.main.key}, minus the baseline's", "")
     drawn["height"] = max(240, 42 * len(arms) + 110)
-    drawn["yaxis"] = {
-        "type": "category",
-        "automargin": True,
-        "autorange": "reversed",
-        "fixedrange": True,
-    }
+    drawn = with_rows(drawn, names)
     drawn["xaxis"].update(zeroline=True, zerolinewidth=2)
     return {"data": [points], "layout": drawn}
 
@@ -145,7 +150,15 @@ def _choice(found: Comparison, chosen: Arm, *, numeric: bool) -> Figure:
 
 
 def _place(arm: Arm, *, numeric: bool) -> Any:
-    return arm.number if numeric else escape(" ".join(arm.choice.values()) or arm.label)
+    return arm.number if numeric else escape(shorten(" ".join(arm.choice.values()) or arm.label))
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Escape, and number names that are alike once they are cut: each is a row of its own."""
+    return [
+        escape(name) if names.count(name) == 1 else f"{escape(name)} ({i + 1})"
+        for i, name in enumerate(names)
+    ]
 
 
 def _half(high: float | None, mean: float) -> float:

@@ -5,6 +5,7 @@ and dark. Plain dicts cost no import of plotly at the end of a training; a test 
 every one of them.
 """
 
+import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -130,15 +131,8 @@ def heat(rates: Sequence[RateRow]) -> Figure:
     rows = [row for row in rates if row.sites]
     paths = list(dict.fromkeys(path for row in rows for path in row.sites))
     cells = [[finite(row.sites.get(path, math.nan)) for row in rows] for path in paths]
-    drawn = layout("epochs done", "", height=max(260, 22 * len(paths) + 110))
-    drawn["yaxis"] = {
-        "autorange": "reversed",
-        "fixedrange": True,
-        "automargin": True,
-        "type": "category",
-    }
-    drawn["hovermode"] = "closest"
     names = [escape(shorten(path)) for path in paths]
+    drawn = with_rows(layout("epochs done", "", height=max(260, 22 * len(paths) + 110)), names)
     heatmap = {
         "type": "heatmap",
         "x": [row.epoch for row in rows],
@@ -191,7 +185,19 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def shorten(path: str, length: int = 34) -> str:
+def with_rows(drawn: Figure, names: Sequence[str]) -> Figure:
+    """Give a layout named rows, the first on top, and the room that the names need.
+
+    Plotly's own ``automargin`` does not settle on narrow screens.
+    """
+    room = 16 + 7 * max((len(html.unescape(name)) for name in names), default=0)
+    drawn["margin"] = {**drawn["margin"], "l": room}
+    drawn["yaxis"] = {"autorange": "reversed", "fixedrange": True, "type": "category"}
+    drawn["hovermode"] = "closest"
+    return drawn
+
+
+def shorten(path: str, length: int = 24) -> str:
     """Cut a long path in front, where paths are alike.
 
     Example:

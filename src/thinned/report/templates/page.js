@@ -106,8 +106,8 @@
   setTheme(remembered() ?? (dark.matches ? "dark" : "light"));
   dark.addEventListener("change", () => { if (!remembered()) setTheme(dark.matches ? "dark" : "light"); });
   let before = null;
-  addEventListener("beforeprint", () => { before = root.dataset.theme; setTheme("light"); });
-  addEventListener("afterprint", () => { if (before) setTheme(before); });
+  addEventListener("beforeprint", () => { before ??= root.dataset.theme; setTheme("light"); });
+  addEventListener("afterprint", () => { if (before) setTheme(before); before = null; });
 
   unpack().then(() => { drawn = true; return drawAll(); }).then(() => { root.dataset.ready = "yes"; }).catch((error) => {
     for (const place of document.querySelectorAll(".plot")) {

@@ -1,0 +1,236 @@
+import re
+from html.parser import HTMLParser
+
+import plotly.graph_objects as go
+import pytest
+
+from helpers import records
+from thinned.metrics import Verdict
+from thinned.report import Record, coloured, compare, read_run, write_compare_page, write_page
+from thinned.report._answer import answer, command
+from thinned.report._compare_figures import curves, differences, means
+from thinned.report._course import Course, course, guess_mode, main_metric, train_key
+from thinned.report._figures import values
+from thinned.report._page import run_figures
+from thinned.report._palette import palette
+from thinned.report._render import json_for_script
+
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>{{ 7*7 }}'
+
+
+@pytest.fixture
+def overfitted(tmp_path):
+    losses, more = records.overfitted()
+    return records.write_run(tmp_path / "run", losses, more=more, seed=1)
+
+
+class Text(HTMLParser):
+    """Collects what a page holds: its tags, and the text outside of scripts."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text, self.attributes = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_data(self, data):
+        if self.tags[-1:] not in (["script"], ["style"]):
+            self.text.append(data)
+
+
+def parse(path):
+    parser = Text()
+    parser.feed(path.read_text("utf-8"))
+    return parser
+
+
+def test_a_page_loads_nothing_and_is_small(overfitted):
+    page = write_page(overfitted)
+    assert page == overfitted / "report.html"
+    assert page.stat().st_size < 6e6
+    parsed = parse(page)
+    assert "h1" in parsed.tags
+    loading = [a for a in parsed.attributes if a[1] in ("src", "srcset", "action")]
+    links = [a for a in parsed.attributes if a[1] == "href" and not a[2].startswith("#")]
+    assert loading == links == []
+    assert "link" not in parsed.tags
+
+
+def test_the_policy_shuts_the_network_off(overfitted):
+    text = write_page(overfitted).read_text("utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+    assert len(re.findall(r"sha256-[\w+/=]{44}", policy.replace("&#43;", "+"))) == 2
+
+
+def test_hostile_names_stay_text(tmp_path):
+    losses, more = records.overfitted()
+    more = {**more, HOSTILE: losses}
+    folder = records.write_run(
+        tmp_path / "run",
+        losses,
+        more=more,
+        name=HOSTILE,
+        config={HOSTILE: HOSTILE, "schedule": HOSTILE},
+        overrides=[f"schedule={HOSTILE}"],
+        end="failed",
+        error=HOSTILE,
+    )
+    for page in (write_page(folder), write_compare_page(compare(tmp_path))):
+        text = page.read_text("utf-8")
+        assert "<script>alert" not in text
+        assert "<img" not in text
+        assert parse(page).tags.count("script") == 3
+    assert HOSTILE in "".join(parse(write_page(folder)).text)
+
+
+def test_json_cannot_leave_its_script():
+    assert "<" not in json_for_script({"</script>": "<!--"})
+
+
+def test_every_figure_is_one_that_plotly_knows(overfitted, tmp_path):
+    drawn = run_figures(read_run(overfitted))
+    assert set(drawn) == {"learning", "gap", "noise", "rates", "heat"}
+    for figure, title, text in drawn.values():
+        go.Figure(coloured(figure))  # raises on a name or value that it does not know
+        assert title
+        assert text.endswith(".")
+    records.write_sweep(tmp_path / "sweep", {"none": {1: 0.5, 2: 0.6}, "late": {1: 0.4, 2: 0.5}})
+    found = compare(tmp_path / "sweep")
+    figures = [means(found), differences(found), *(figure for figure, _ in curves(found).values())]
+    assert len(figures) == 4
+    for figure in figures:
+        go.Figure(coloured(figure))
+
+
+def test_every_figure_has_a_name_a_description_and_its_numbers(overfitted):
+    parsed = parse(write_page(overfitted))
+    names = ("aria-labelledby", "aria-describedby")
+    labels = [value for tag, name, value in parsed.attributes if tag == "div" and name in names]
+    ids = {value for _, name, value in parsed.attributes if name == "id"}
+    assert len(labels) == 10  # five figures
+    assert set(labels) <= ids
+    assert "The numbers: The fair gap" in "".join(parsed.text)
+
+
+def test_the_first_heading_is_the_answer(overfitted):
+    found = answer(read_run(overfitted))
+    assert found.word == "overfitting"
+    assert "val_loss was lowest at epoch 0" in found.headline
+    assert found.action
+    assert found.headline in "".join(parse(write_page(overfitted)).text)
+
+
+def test_crashed_and_running_runs_say_so(tmp_path):
+    crashed = answer(read_run(records.write_run(tmp_path / "a", end=None)))
+    assert any("The run crashed" in line for line in crashed.evidence)
+    failed = records.write_run(tmp_path / "b", (), end="failed", error="OSError: gone")
+    told = answer(read_run(failed))
+    assert told.headline == "The run failed before its first validation"
+    assert told.evidence == ["OSError: gone"]
+    write_page(failed)
+
+
+def test_without_a_validation_there_is_nothing_to_judge(tmp_path):
+    folder = records.write_run(tmp_path / "a", ())
+    assert "nothing to judge" in answer(read_run(folder)).headline
+    assert "No validation has been logged" in "".join(parse(write_page(folder)).text)
+
+
+def test_without_the_monitor_no_verdict_is_guessed(tmp_path):
+    found = answer(read_run(records.write_run(tmp_path / "a")))
+    assert found.word == ""
+    assert found.headline == "val_loss was lowest at epoch 1 (0.5), and +0.1 by the end"
+    assert "No fair gap was measured" in found.evidence[0]
+
+
+CONSTANT = {"_target_": "thinned.schedules.Constant", "rate": 0.1}
+LINEAR = {"_target_": "thinned.schedules.Linear", "start": 0.0, "end": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "remedy", "expected"),
+    [
+        (CONSTANT, "raise the rate", "thinned train seed=1 schedule.rate=0.3"),
+        (LINEAR, "raise the rate", "thinned train seed=1 schedule.end=0.9"),
+        (LINEAR, "lower the rate", "thinned train seed=1 schedule.end=0.6"),
+        (None, "raise the rate", "thinned train seed=1 schedule=constant schedule.rate=0.2"),
+        (None, "lower the rate", ""),
+        (CONSTANT, "train longer", "thinned train seed=1 trainer.max_epochs=42"),
+        (CONSTANT, "train less", "thinned train seed=1 trainer.max_epochs=8"),
+        (CONSTANT, "keep", ""),
+    ],
+)
+def test_what_to_do_can_be_copied(tmp_path, schedule, remedy, expected):
+    record = Record(tmp_path, config={"schedule": schedule}, overrides=["seed=1"])
+    said = Verdict("overfitting", 0.9, (), "", remedy)
+    assert command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20)) == expected
+
+
+def test_outside_of_hydra_the_code_can_be_copied(tmp_path):
+    said = Verdict("overfitting", 0.9, (), "Do: thinned.regularize(dropout=0.3)", "raise the rate")
+    went = Course("val_loss", "min", 0.4, 7, 0.5, 20)
+    assert command(Record(tmp_path), said, went) == "thinned.regularize(dropout=0.3)"
+
+
+def test_an_override_that_was_given_is_replaced(tmp_path):
+    overrides = ["+schedule.rate=0.1", "data=wine"]
+    record = Record(tmp_path, config={"schedule": CONSTANT}, overrides=overrides)
+    said = Verdict("overfitting", 0.9, (), "", "raise the rate")
+    went = Course("val_loss", "min", 0.4, 7, 0.5, 20)
+    assert command(record, said, went) == "thinned train data=wine schedule.rate=0.3"
+
+
+def test_metrics_are_found_by_their_names(tmp_path):
+    more = {"train/loss_epoch": [1.0], "val/acc": [0.5]}
+    folder = records.write_run(tmp_path / "a", (0.5,), metric="val/loss", more=more, monitor=None)
+    record = read_run(folder)
+    assert main_metric(record) == "val/loss"
+    assert train_key(record, "val/loss") == "train/loss_epoch"
+    assert train_key(record, "val/acc") is None
+    assert [guess_mode(key) for key in ("val/acc", "val_f1", "val_loss")] == ["max", "max", "min"]
+
+
+def test_a_diverged_run_is_shown(tmp_path):
+    folder = records.write_run(tmp_path / "a", (1.0, float("nan"), float("inf")))
+    went = course(read_run(folder), "val_loss")
+    assert (went.best, went.last) == (1.0, 1.0)
+    write_page(folder)
+
+
+def test_numbers_of_long_runs_are_thinned_out(tmp_path):
+    folder = records.write_run(tmp_path / "a", [1.0 / (1 + e) for e in range(5000)], rates=False)
+    figure = run_figures(read_run(folder))["learning"][0]
+    points = figure["data"][-1]["x"]
+    assert len(points) <= 1500
+    assert points[-1] == 4999
+    head, rows = values(figure)
+    assert head == ["epoch", "validation"]
+    assert len(rows) <= 61
+    assert rows[-1][0] == 4999
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_contrast_is_aa(theme):
+    colours = palette(theme)
+    texts = ("text", "muted", "accent", "good", "bad", "warn", "calm", "best", "onset")
+    lines = ("validation", "probe", "train", "gap", *(f"s{i}" for i in range(1, 9)))
+    for ground in ("page", "card"):
+        for name in texts:
+            assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+        for name in lines:
+            assert contrast(colours[name], colours[ground]) >= 3.0, (name, ground)

@@ -1,0 +1,120 @@
+import csv
+import sys
+
+import pytest
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from helpers import records, tiny
+from thinned.report import compare, exit_code, judge, read_run
+
+
+def write_csv(folder, rows):
+    folder.mkdir(parents=True)
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def overfitted_rows(epochs=16):
+    rows = []
+    for epoch in range(epochs):
+        step = 5 * epoch
+        rows.append({"epoch": epoch, "step": step + 2, "train_loss": 0.4 * 0.7**epoch})
+        rows.append({"epoch": epoch, "step": step + 4, "val_loss": 0.5 + 0.06 * epoch})
+    return rows
+
+
+@pytest.mark.parametrize("make", [CSVLogger, TensorBoardLogger])
+def test_reads_what_lightning_logged(tmp_path, make):
+    logger = make(tmp_path, name="logs")
+    fitted = tiny.fit(logger=logger, max_epochs=3)
+    record = read_run(logger.log_dir)
+    assert record.status == "finished"
+    assert [row.epoch for row in record.metrics] == [0, 1, 2]
+    last = record.metrics[-1].values
+    assert last["val_loss"] == pytest.approx(float(fitted.callback_metrics["val_loss"]), rel=1e-5)
+    assert {"val_loss", "val_acc", "train_loss"} <= set(last)
+
+
+def test_reads_the_hyperparameters(tmp_path):
+    folder = write_csv(tmp_path / "a", [{"epoch": 0, "step": 1, "val_loss": 1.0}])
+    (folder / "hparams.yaml").write_text("seed: 3\ndropout: 0.25\n")
+    record = read_run(folder)
+    assert record.config == {"seed": 3, "dropout": 0.25}
+    assert record.seed == 3
+
+
+def test_hyperparameters_with_objects_are_left_out(tmp_path):
+    folder = write_csv(tmp_path / "a", [{"epoch": 0, "step": 1, "val_loss": 1.0}])
+    (folder / "hparams.yaml").write_text("net: !!python/object:torch.nn.Module {}\n")
+    assert read_run(folder).config == {}
+
+
+def test_training_metrics_are_averaged_between_validations(tmp_path):
+    rows = [
+        {"epoch": 0, "step": 0, "train_loss": 1.0},
+        {"epoch": 0, "step": 1, "train_loss": 3.0},
+        {"epoch": 0, "step": 1, "val_loss": 5.0},
+        {"epoch": 0, "step": 2, "train_loss": 4.0},
+        {"epoch": 0, "step": 3, "val_loss": 6.0},
+    ]
+    metrics = read_run(write_csv(tmp_path / "a", rows)).metrics
+    assert [row.values for row in metrics] == [
+        {"train_loss": 2.0, "val_loss": 5.0},
+        {"train_loss": 4.0, "val_loss": 6.0},
+    ]
+    assert [row.epoch for row in metrics] == [-0.5, 0.0]
+
+
+def test_the_verdict_by_the_naive_gap_is_less_sure(tmp_path):
+    said = judge(read_run(write_csv(tmp_path / "a", overfitted_rows())))
+    assert said.word == "overfitting"
+    assert said.confidence <= 0.8
+    assert any("naive" in line for line in said.evidence)
+
+
+def test_exit_code_for_a_run_made_without_us(tmp_path):
+    record = read_run(write_csv(tmp_path / "a", overfitted_rows()))
+    assert exit_code(record, ["overfitting"]) == 1
+    assert exit_code(record, ["underfitting", "failed"]) == 0
+
+
+def test_without_training_metrics_there_is_no_verdict(tmp_path):
+    rows = [{"epoch": epoch, "step": epoch, "val_loss": 1.0} for epoch in range(9)]
+    assert judge(read_run(write_csv(tmp_path / "a", rows))) is None
+
+
+def test_runs_of_others_can_be_compared(tmp_path):
+    for value, loss in {"a": 0.5, "b": 0.4}.items():
+        folder = write_csv(tmp_path / value, [{"epoch": 0, "step": 1, "val_loss": loss}])
+        (folder / "hparams.yaml").write_text(f"dropout: {loss}\n")
+    found = compare(tmp_path)
+    assert [arm.label for arm in found.arms] == ["dropout=0.4", "dropout=0.5"]
+
+
+def test_our_record_comes_before_the_logs(tmp_path):
+    folder = write_csv(tmp_path / "a", overfitted_rows())
+    records.write_run(folder)
+    assert read_run(folder).source == "record"
+    assert read_run(folder / "metrics.csv").source == "record"
+
+
+def test_an_offline_run_of_wandb_says_what_to_do(tmp_path):
+    (tmp_path / "run-abc.wandb").touch()
+    with pytest.raises(FileNotFoundError, match=r"no public reader.*CSVLogger"):
+        read_run(tmp_path)
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Add `RunRecord\(\)` to the callbacks"):
+        read_run(tmp_path)
+
+
+def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "events.out.tfevents.1.host").touch()
+    name = "tensorboard.backend.event_processing.event_accumulator"
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        read_run(tmp_path)
