@@ -150,7 +150,7 @@ def evaluate(
     several = real._combined_loader is not None and len(real._combined_loader.flattened) > 1
     loop.dataloader_idx = 0 if several else None
     loop.part, loop.prepare = part, prepare
-    with _stage_set(trainer, epoch_loop, loop, averaging(trainer, keep)):
+    with _stage_set(trainer, epoch_loop, loop, averaging(trainer, keep)), _buffers_synced(trainer):
         try:
             loop.run()
         finally:
@@ -192,6 +192,24 @@ def _stage_set(trainer: Any, epoch_loop: Any, loop: Any, callbacks: list[Any]) -
         module._current_fx_name = hook
         if clock is not None:  # time-based validation does not count the probe as training
             trainer._last_val_time = clock + (time.monotonic() - stopped_at)
+
+
+@contextlib.contextmanager
+def _buffers_synced(trainer: Any) -> Iterator[None]:
+    """Let `DistributedDataParallel` share the first process's buffers again, as for validation.
+
+    It does so at the first forward after training only, and the probe starts from the buffers as
+    they were before that.
+    """
+    model = trainer.strategy.model
+    before = getattr(model, "require_forward_param_sync", None)
+    if before is not None:
+        model.require_forward_param_sync = True
+    try:
+        yield
+    finally:
+        if before is not None:
+            model.require_forward_param_sync = before
 
 
 def _combined(trainer: Any, loader: Iterable[Any]) -> Any:
