@@ -146,6 +146,19 @@ def test_a_layer_that_eval_does_not_reach_is_found():
     assert "train()" in finding.fix
 
 
+def test_a_mask_drawn_by_hand_is_found():
+    model = Calls(lambda self, x: x * torch.bernoulli(torch.full_like(x, 0.9)) / 0.9)
+    [finding] = found(model, X)["alive-in-eval"]
+    assert finding.severity == "warning"
+
+
+def test_a_mask_drawn_by_hand_in_training_only_is_right():
+    model = Calls(
+        lambda self, x: x * torch.bernoulli(torch.full_like(x, 0.9)) if self.training else x
+    )
+    assert "alive-in-eval" not in found(model, X)
+
+
 def test_numpy_noise_in_evaluation_is_noted():
     model = Calls(lambda self, x: x * float(np.random.rand()))
     assert "eval-not-repeatable" in found(model, X)

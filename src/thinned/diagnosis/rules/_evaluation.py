@@ -32,17 +32,23 @@ def alive_in_eval(context: Context) -> Iterator[Hit]:
         return
     flow = context.evaluation.flow
     for node in flow.nodes:
-        if not node.rate or node.unregistered:
+        mask = node.op == "bernoulli"  # a mask drawn by hand, or sampling that is meant so
+        if not (node.rate or mask) or node.unregistered:
             continue  # layers that are registered nowhere have a rule of their own
         yield Hit(
             path=node.path,
             message="Dropout drops in evaluation too: validation and predictions are noisy.",
             fix=f"{_fix(context, node)} {INTENDED}",
             evidence=(
-                f"{node.op} ran at rate {node.rate:g} after eval(), {node.where}".rstrip(", "),
+                f"{node.op} ran {_at(node)} after eval(), {node.where}".rstrip(", "),
                 f"two forwards in evaluation differ: {not context.evaluation.same}",
             ),
+            severity="warning" if mask else None,
         )
+
+
+def _at(node: Node) -> str:
+    return f"at rate {node.rate:g}" if node.rate is not None else "as a mask of its own"
 
 
 def _fix(context: Context, node: Node) -> str:

@@ -26,7 +26,7 @@ def near(path: str) -> str:
 @rule(
     "dropout-on-output",
     severity="warning",
-    reference=SRIVASTAVA + ", section 4 (the output layer has none)",
+    reference=SRIVASTAVA + ", section 4",
     better_with_input=True,
 )
 def dropout_on_output(context: Context) -> Iterator[Hit]:

@@ -18,8 +18,7 @@ SMALL_DATA = 10  # parameters per training example
 @rule(
     "rate-too-high",
     severity="advice",
-    reference=SRIVASTAVA + ", appendix A.4; UMLAUT (Schoop et al. 2021), "
-    "https://doi.org/10.1145/3411764.3445538",
+    reference=SRIVASTAVA + ", appendix A.4; UMLAUT, https://github.com/BerkeleyHCI/umlaut",
     better_with_input=True,
 )
 def rate_too_high(context: Context) -> Iterator[Hit]:
@@ -116,7 +115,7 @@ def rate_too_low(context: Context) -> Iterator[Hit]:
 @rule(
     "no-regularizer",
     severity="advice",
-    reference=SRIVASTAVA + ", section 6.1.2 and figure 10 (small data sets)",
+    reference=SRIVASTAVA + ", section 7.4 and figure 10 (size of the data set)",
     needs=("dataset_size",),
 )
 def no_regularizer(context: Context) -> Iterator[Hit]:

@@ -47,7 +47,7 @@ def alpha_dropout_without_selu(context: Context) -> Iterator[Hit]:
 @rule(
     "dropout-with-selu",
     severity="warning",
-    reference=KLAMBAUER + ", section 2 (new dropout technique)",
+    reference=KLAMBAUER + ' ("new dropout technique")',
     better_with_input=True,
 )
 def dropout_with_selu(context: Context) -> Iterator[Hit]:
