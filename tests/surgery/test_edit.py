@@ -3,10 +3,10 @@ import weakref
 
 import pytest
 import torch
-from helpers import tiny
 from torch import nn
 
 import thinned
+from helpers import tiny
 
 
 def snapshot(model):

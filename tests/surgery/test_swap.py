@@ -4,10 +4,10 @@ import pickle
 
 import pytest
 import torch
-from helpers import tiny
 from torch import nn
 
 import thinned
+from helpers import tiny
 from thinned.layers import AlphaDropout, DropConnectLinear, Dropout, SpatialDropout
 
 
@@ -70,7 +70,7 @@ def test_the_first_key_that_matches_wins():
 
 def test_a_key_that_matches_nothing_raises():
     net = tiny.mlp()
-    with pytest.raises(thinned.NoEffectError, match="'Dropout3d'.*Dropout x2"):
+    with pytest.raises(thinned.NoEffectError, match=r"'Dropout3d'.*Dropout x2"):
         thinned.swap(net, {"Dropout": "spatial", "Dropout3d": "dropout"})
     assert type(net[2]) is nn.Dropout
 

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -146,7 +146,7 @@ def _with_axis(spot: Spot, around: list[nn.Module]) -> Row:
     if "channel_dim" in spot.row.options:
         return spot.row
     axis = channel_dim([spot.host]) or channel_dim(around)
-    return spot.row if axis is None else Row(spot.row.name, "dropout", {"channel_dim": axis})
+    return spot.row if axis is None else replace(spot.row, options={"channel_dim": axis})
 
 
 def _is_alpha(layer: RateLayer) -> bool:

@@ -1,0 +1,374 @@
+import copy
+import functools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import thinned
+from helpers import tiny
+from thinned.layers import AlphaDropout, Dropout, SpatialDropout, StochasticDepth
+
+
+def net():
+    """Return a perceptron without dropout."""
+    return nn.Sequential(
+        nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 3)
+    )
+
+
+def layers(edit):
+    """Return path to the layer that was put there."""
+    return {site.path: site.owner.layer for site in edit.sites}
+
+
+class Functional(nn.Module):
+    """Activations and pools as functions, one shared activation, one gate."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3)
+        self.norm1 = nn.BatchNorm2d(4)
+        self.conv2 = nn.Conv2d(4, 6, 3)
+        self.squeeze = nn.Conv2d(6, 2, 1)
+        self.excite = nn.Conv2d(2, 6, 1)
+        self.fc1 = nn.Linear(6 * 9, 10)
+        self.fc2 = nn.Linear(10, 10)
+        self.fc3 = nn.Linear(10, 2)
+
+    def forward(self, x):
+        x = torch.relu(self.norm1(self.conv1(x)))
+        x = torch.max_pool2d(torch.relu(self.conv2(x)), 2)
+        gate = self.excite(torch.relu(self.squeeze(x.mean((2, 3), keepdim=True))))
+        x = (x * gate.sigmoid()).flatten(1)
+        x = nn.functional.silu(self.fc1(x))
+        return self.fc3(torch.relu(self.fc2(x)))
+
+
+# ---------------------------------------------------------------------------------- by structure
+
+
+def test_after_the_activations_of_linear_layers():
+    model = net()
+    keys = list(model.state_dict())
+    edit = thinned.insert(model, "dropout", 0.3)
+    assert edit.sites.rates == {"1:dropout": 0.3, "3:dropout": 0.3}
+    assert all(type(layer) is Dropout for layer in layers(edit).values())
+    assert list(model.state_dict()) == keys
+
+
+def test_auto_takes_whole_channels_after_convolutions_and_comes_after_the_norm():
+    model = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
+        nn.Flatten(),
+        nn.Linear(64, 2),
+    )
+    edit = thinned.insert(model)
+    assert list(layers(edit)) == ["0.2:dropout", "1.2:dropout"]
+    assert all(layer.channel_dim == 1 for layer in layers(edit).values())
+
+
+def test_auto_takes_alpha_dropout_after_selu():
+    edit = thinned.insert(nn.Sequential(nn.Linear(4, 4), nn.SELU(), nn.Linear(4, 2)))
+    assert type(layers(edit)["1:dropout"]) is AlphaDropout
+
+
+def test_dropout_that_is_there_already_is_not_doubled():
+    edit = thinned.insert(tiny.mlp())
+    assert (len(edit), edit.already) == (0, ("1", "4"))
+
+
+def test_the_output_layer_gets_nothing():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2), nn.Tanh())
+    edit = thinned.insert(model)
+    assert list(layers(edit)) == ["1:dropout"]
+    assert "output layer" in edit.left_out["3"]
+    with pytest.raises(thinned.NoEffectError, match="3: the output layer"):
+        thinned.insert(model, include="3")
+
+
+def test_what_structure_does_not_decide_is_listed():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+            self.act = nn.ReLU()
+            self.rnn = nn.GRU(4, 4)
+            self.head = nn.Linear(4, 2)
+
+    edit = thinned.insert(Two())
+    assert list(layers(edit)) == ["body.1:dropout"]
+    assert set(edit.left_out) == {"act", "rnn", "residual blocks"}
+
+
+def test_nothing_to_insert_says_what_the_model_holds():
+    with pytest.raises(thinned.NoEffectError, match=r"(?s)place for 'auto'.*Linear x1"):
+        thinned.insert(nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_include_and_exclude():
+    assert list(layers(thinned.insert(net(), include="1"))) == ["1:dropout"]
+    assert list(layers(thinned.insert(net(), exclude="1"))) == ["3:dropout"]
+
+
+def test_twice_is_once():
+    model = net()
+    thinned.insert(model, "dropout", 0.3)
+    again = thinned.insert(model, "dropout", 0.3)
+    assert (len(again), again.already) == (0, ("1", "3"))
+    with pytest.raises(thinned.NoEffectError, match=r"inserted before, at rate 0.3; use set_rate"):
+        thinned.insert(model, "dropout", 0.4)
+
+
+# ----------------------------------------------------------------------------------- by the user
+
+
+def test_after_names_the_modules():
+    model = net()
+    assert list(layers(thinned.insert(model, "dropout", after="GELU"))) == ["3:dropout"]
+    edit = thinned.insert(model, "dropout", after=nn.Linear)
+    assert list(layers(edit)) == ["0:dropout", "2:dropout"]
+    assert "output layer" in edit.left_out["4"]
+    named = thinned.insert(model, "dropout", after=nn.Linear, include="4")
+    assert list(layers(named)) == ["4:dropout"]
+
+
+def test_the_input_only_when_asked():
+    model = net().train()
+    edit = thinned.insert(model, "dropout", 0.5, after="input")
+    seen = []
+    model[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    model(torch.ones(4, 8))
+    assert list(layers(edit)) == [":dropout"]
+    assert set(seen[0].unique().tolist()) == {0.0, 2.0}
+    inner = thinned.insert(model, "dropout", 0.5, include="2", after="input")
+    assert list(layers(inner)) == ["2:dropout"]
+
+
+def test_options_by_partial():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    edit = thinned.insert(model, functools.partial(SpatialDropout, channel_dim=-1), 0.2)
+    assert layers(edit)["1:dropout"].channel_dim == -1
+
+
+def test_recurrent_layers_get_one_mask_for_all_steps():
+    model = nn.ModuleDict({"rnn": nn.GRU(4, 50, batch_first=True), "head": nn.Linear(50, 2)})
+    thinned.insert(model, "spatial", 0.5, after="GRU")
+    out, _ = model["rnn"](torch.randn(3, 7, 4))
+    dropped = out == 0
+    assert bool(dropped.any())
+    assert bool((dropped == dropped[:, :1]).all())
+
+
+def test_packed_sequences_keep_their_mask_over_time():
+    model = nn.ModuleDict({"rnn": nn.GRU(4, 50), "head": nn.Linear(50, 2)})
+    thinned.insert(model, "spatial", 0.5, after="GRU")
+    packed = nn.utils.rnn.pack_sequence([torch.randn(n, 4) for n in (5, 3, 1)])
+    out, lengths = nn.utils.rnn.pad_packed_sequence(model["rnn"](packed)[0])
+    assert lengths.tolist() == [5, 3, 1]
+    first, second = out[:5, 0] == 0, out[:3, 1] == 0
+    assert bool(first.any())
+    assert bool((first == first[:1]).all())
+    assert bool((second == second[:1]).all())
+    assert not torch.equal(first[0], second[0])
+
+
+# --------------------------------------------------------------------------- what must be refused
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"variant": "dropuot"}, ValueError, "Did you mean 'dropout'"),
+        ({"variant": "dropconnect"}, TypeError, "Use `thinned.swap`"),
+        ({"variant": 3}, TypeError, "Expected `variant` to be 'auto'"),
+        ({"variant": nn.Dropout}, TypeError, "Expected `variant` to be 'auto'"),
+        ({"variant": "alpha"}, ValueError, "Expected SELU before alpha dropout"),
+        ({"rate": 2.0}, ValueError, r"`rate` to be a rate in \[0, 1\], got 2.0"),
+        ({"after": 3}, TypeError, "not iterable"),
+        ({"after": "Conv9d"}, thinned.NoEffectError, "Expected a place"),
+        ({"variant": "stochastic_depth"}, thinned.NoEffectError, "Expected a place"),
+        ({"example_input": torch.zeros(2, 5)}, ValueError, r"to run through Sequential.*\(2, 5\)"),
+    ],
+)
+def test_bad_arguments(options, error, match):
+    with pytest.raises(error, match=match):
+        thinned.insert(net(), **options)
+
+
+def test_alpha_without_selu_when_forced():
+    assert len(thinned.insert(net(), "alpha", force=True)) == 2
+
+
+def test_wrapped_models_are_refused():
+    with pytest.raises(RuntimeError, match="Edit before wrapping"):
+        thinned.insert(nn.DataParallel(net()))
+
+
+def test_lazy_models_are_refused():
+    with pytest.raises(ValueError, match="lazy"):
+        thinned.insert(nn.Sequential(nn.LazyLinear(3)), example_input=torch.zeros(2, 5))
+
+
+# ------------------------------------------------------------------------------------- by a run
+
+
+def test_a_run_shows_activations_that_are_functions():
+    model = Functional()
+    edit = thinned.insert(model, rate=0.2, example_input=torch.randn(2, 3, 10, 10))
+    found = layers(edit)
+    assert {path: type(layer) for path, layer in found.items()} == {
+        "conv2:dropout": SpatialDropout,
+        "fc2:dropout": Dropout,
+        "fc3:dropout": Dropout,
+    }
+
+
+def test_a_run_leaves_no_trace():
+    model = Functional()
+    model.fc1.eval()
+    modes = [module.training for module in model.modules()]
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    thinned.insert(model, example_input=torch.randn(2, 3, 10, 10, generator=torch.Generator()))
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert (np.random.get_state()[1] == numpy_state).all()
+    assert [module.training for module in model.modules()] == modes
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
+def test_functional_dropout_is_not_doubled():
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = nn.functional.dropout(torch.relu(self.a(x)), 0.2, self.training)
+            return self.c(torch.relu(self.b(x)))
+
+    edit = thinned.insert(Dropping(), example_input=torch.randn(2, 4))
+    assert list(layers(edit)) == ["c:dropout"]
+    assert len(edit.already) == 1
+
+
+def test_a_run_shows_whether_a_recurrent_output_is_read():
+    class Reader(nn.Module):
+        def __init__(self, state):
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 2)
+            self.state = state
+
+        def forward(self, x):
+            out, (hidden, _) = self.rnn(x)
+            return self.head(hidden[-1] if self.state else out[:, -1])
+
+    x = torch.randn(3, 5, 4)
+    edit = thinned.insert(Reader(state=False), example_input=x)
+    assert layers(edit)["rnn:dropout"].batch_dim == 0
+    with pytest.raises(thinned.NoEffectError, match="rnn: nothing that is trained reads"):
+        thinned.insert(Reader(state=True), example_input=x)
+
+
+@pytest.mark.parametrize("as_", ["tuple", "mapping"])
+def test_several_arguments(as_):
+    class Adder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x, bias):
+            return self.b(torch.relu(self.a(x + bias)))
+
+    x = (torch.randn(2, 4), torch.randn(4))
+    given = x if as_ == "tuple" else dict(zip(("x", "bias"), x, strict=True))
+    assert list(layers(thinned.insert(Adder(), example_input=given))) == ["b:dropout"]
+
+
+# -------------------------------------------------------------------------- what it does and not
+
+
+def test_dropping_in_training_and_not_in_evaluation():
+    model = net()
+    x = torch.randn(64, 8)
+    plain = model(x)
+    edit = thinned.insert(model, "dropout", 0.5)
+    assert not torch.equal(model(x), plain)
+    assert torch.equal(model.eval()(x), plain)
+    thinned.set_rate(edit.sites, 0.0)
+    assert torch.equal(model.train()(x), plain)
+    model[1].eval()
+    thinned.set_rate(edit.sites, 0.9)
+    seen = []
+    model[2].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    model(x)
+    assert torch.equal(seen[0], torch.relu(model[0](x)))
+
+
+def test_the_mode_may_be_overruled_for_one_place():
+    model = net().eval()
+    edit = thinned.insert(model, "dropout", 0.5)
+    x = torch.randn(4, 8)
+    plain = model(x)
+    for site in edit.sites:
+        assert site.owner.training is None
+        site.owner.training = True
+    assert not torch.equal(model(x), plain)
+
+
+def test_deepcopy_pickle_and_strip():
+    model = net()
+    edit = thinned.insert(model, "dropout", 0.5)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert thinned.find_sites(other).rates == {"1:dropout": 0.5, "3:dropout": 0.5}
+        thinned.set_rate(other, 0.1)
+        assert edit.sites.rates == {"1:dropout": 0.5, "3:dropout": 0.5}
+        assert edit.strip(other) == 2
+        assert len(thinned.find_sites(other)) == 0
+    edit.undo()
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_checkpoints_load_both_ways():
+    model, plain = net(), net()
+    edit = thinned.insert(model, example_input=torch.randn(2, 8))
+    plain.load_state_dict(model.state_dict())
+    model.load_state_dict(plain.state_dict())
+    fresh = {key: value + 1 for key, value in model.state_dict().items()}
+    model.load_state_dict(fresh, assign=True)
+    edit.undo()
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in fresh.items())
+
+
+def test_a_new_rate_at_each_step_compiles_once():
+    torch._dynamo.reset()
+    model = Functional()
+    edit = thinned.insert(model, example_input=torch.randn(2, 3, 10, 10))
+    graphs = []
+
+    def backend(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
+    x = torch.randn(2, 3, 10, 10)
+    outputs = []
+    for step in range(20):
+        assert thinned.set_rate(edit.sites, step / 19) == 3
+        outputs.append(compiled(x))
+    assert len(graphs) == 1
+    assert torch.allclose(outputs[-1], model.fc3.bias.expand(2, 2))
+    torch._dynamo.reset()
+
+
+def test_stochastic_depth_without_an_example_says_what_is_missing():
+    class Any(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.Linear(2, 2)
+
+    with pytest.raises(thinned.NoEffectError, match="pass example_input="):
+        thinned.insert(Any(), StochasticDepth)
