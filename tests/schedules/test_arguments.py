@@ -55,6 +55,12 @@ WRONG = [
     (lambda: s.Function(lambda t: 2 * t), ValueError, r"`<lambda>\(1\)` to be a rate"),
     (lambda: s.Function(lambda t: None), TypeError, r"`<lambda>\(0\)` to be a rate .* got None"),
     (lambda: s.ByWidth(power=-1), ValueError, r"`power` .* got -1"),
+    (lambda: s.Proportional((0.5, 2)), ValueError, r"`shares\[1\]` to be a number .* got 2"),
+    (
+        lambda: s.Proportional((0.5,)).rates(0.1, []),
+        ValueError,
+        r"as many sites as `shares`, 1, got 0",
+    ),
     (lambda: s.as_schedule("cosin"), ValueError, r"`schedule` .* 'cosin'. Did you mean 'cosine'\?"),
     (lambda: s.as_schedule("step"), TypeError, r"got 'step'. Give its arguments: .*Step\("),
     (lambda: s.as_schedule("linear", rate=3), ValueError, r"`rate` to be a rate"),

@@ -148,6 +148,7 @@ def test_ends_are_exact_not_only_close(schedule):
         (s.ByWidth(power=2.0), [10, 20], (0.1, 0.4)),
         (s.ByWidth(power=0.5), [1, 4], (0.2, 0.4)),
         (s.ByWidth(power=0), [1, 4], (0.4, 0.4)),
+        (s.Proportional([0.5, 1, 0]), [None, 8, 8], (0.2, 0.4, 0.0)),
         (s.LinearDepth(), [], ()),
         (s.ByWidth(), [], ()),
     ],

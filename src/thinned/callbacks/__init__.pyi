@@ -5,5 +5,6 @@ from ._layer_swap import LayerSwap as LayerSwap
 from ._monitor import OverfittingMonitor as OverfittingMonitor
 from ._progress import ProgressMetrics as ProgressMetrics
 from ._random_state import RandomState as RandomState
+from ._regularize import regularize as regularize
 from ._run_record import RunRecord as RunRecord
 from ._wandb_dashboard import WandbDashboard as WandbDashboard

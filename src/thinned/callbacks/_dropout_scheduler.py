@@ -83,6 +83,7 @@ class DropoutScheduler(pl.Callback):
         self.profile = as_profile(profile)
         self.total_steps = _as_length(total_steps)
         self.decorrelate_ranks = decorrelate_ranks
+        self.only: frozenset[str] | None = None  # paths, where somebody has chosen the sites
         self._groups: list[Group] = []
         self._at: float | None = None
         self._planned: int | None = None
@@ -116,12 +117,14 @@ class DropoutScheduler(pl.Callback):
         if frozen:
             edit = compile_safe(pl_module, frozen, compiled_only=True)
             undo_later(trainer, edit, type(self).__name__)
+            logger.info("%s", edit)
             self._groups = self._find_groups(pl_module)
         both = [c for c in all_callbacks(trainer) if isinstance(c, DropoutScheduler)]
         refuse_shared(group for scheduler in both for group in scheduler._groups)
         self._at, self._logged = None, -1
-        for group in self._groups:
-            logger.info("%s", group)
+        if self.only is None:  # else whoever chose says it
+            for group in self._groups:
+                logger.info("%s", group)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that the length of the training is known, and set the first rates."""
@@ -168,7 +171,9 @@ class DropoutScheduler(pl.Callback):
         self._planned_before = read_state(state_dict, type(self).__name__).get("batches_planned")
 
     def _find_groups(self, model: pl.LightningModule) -> list[Group]:
-        return make_groups(model, self.plan, self.include, self.exclude, self.kinds, self.profile)
+        return make_groups(
+            model, self.plan, self.include, self.exclude, self.kinds, self.profile, self.only
+        )
 
     def _set(self, now: Progress) -> None:
         self._planned = now.batches_planned

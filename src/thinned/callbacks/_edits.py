@@ -9,7 +9,6 @@ from typing import Any
 import pytorch_lightning as pl
 
 from thinned._errors import NoEffectError, ThinnedWarning
-from thinned._log import logger
 from thinned.surgery import Edit
 
 from ._lightning import after_build, builds_late
@@ -38,8 +37,8 @@ class EditCallback(pl.Callback):
         self.keep = keep
         vars(self).update(self._of_this_fit())
 
-    def edit(self, model: pl.LightningModule) -> Edit:
-        """Edit the model."""
+    def edit(self, model: pl.LightningModule) -> Edit | None:
+        """Edit the model, or find that nothing need be done."""
         raise NotImplementedError
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -76,11 +75,12 @@ class EditCallback(pl.Callback):
 
     def _apply(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         edit = self.edit(pl_module)
+        if edit is None:
+            return
         self._standing.append(edit)
         self.edits.append(edit)
         if self.keep:
             self._kept_in.add(pl_module)
-            logger.info("%s", edit)
         else:
             undo_later(trainer, edit, type(self).__name__)
 
@@ -111,7 +111,6 @@ class EditCallback(pl.Callback):
 def undo_later(trainer: Any, edit: Edit, whose: str) -> None:
     """Remember an edit, so that it is undone when fit ends."""
     _STACKS.setdefault(trainer, []).append((whose, edit))
-    logger.info("%s", edit)
 
 
 def undo_all(trainer: Any) -> None:

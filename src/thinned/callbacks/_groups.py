@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from torch import nn
 
@@ -87,13 +87,25 @@ def make_groups(
     exclude: Iterable[str],
     kinds: str | Iterable[str] | None,
     profile: Profile,
+    only: Collection[str] | None = None,
 ) -> list[Group]:
     """Return a group for each pattern of the plan; the first pattern that matches a site has it.
+
+    Args:
+        model: the model.
+        plan: pattern to schedule.
+        within: globs that bound all of them.
+        exclude: globs of what to leave out.
+        kinds: the kinds meant.
+        profile: how a group's rate varies over its sites.
+        only: exact paths that bound the choice further.
 
     Raises:
         NoEffectError: if a pattern is left with no site.
     """
     held = find_sites(model)
+    if only is not None:
+        held = SiteList((site for site in held if site.path in only), named=True)
     within = tuple(within)
     base = held if within == ("*",) else chosen(held, within, exclude, kinds)
     groups: list[Group] = []

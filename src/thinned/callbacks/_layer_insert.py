@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from thinned._checks import check_rate
+from thinned._log import logger
 from thinned.surgery import Edit, as_patterns, insert
 
 from ._edits import EditCallback
@@ -65,7 +66,7 @@ class LayerInsert(EditCallback):
         example = self.example_input
         if example is None:
             example = getattr(model, "example_input_array", None)
-        return insert(
+        edit = insert(
             model,
             self.variant,
             self.rate,
@@ -74,3 +75,5 @@ class LayerInsert(EditCallback):
             after=self.after,
             example_input=example,
         )
+        logger.info("%s", edit)
+        return edit

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from thinned._checks import check_rate
+from thinned._log import logger
 from thinned.surgery import Edit, as_patterns, swap
 
 from ._edits import EditCallback
@@ -55,4 +56,6 @@ class LayerSwap(EditCallback):
 
     def edit(self, model: pl.LightningModule) -> Edit:
         """Swap the layers of the model."""
-        return swap(model, self.mapping, self.include, self.exclude, rate=self.rate)
+        edit = swap(model, self.mapping, self.include, self.exclude, rate=self.rate)
+        logger.info("%s", edit)
+        return edit

@@ -14,6 +14,7 @@ from ._profiles import PROFILES as PROFILES
 from ._profiles import ByWidth as ByWidth
 from ._profiles import LinearDepth as LinearDepth
 from ._profiles import Profile as Profile
+from ._profiles import Proportional as Proportional
 from ._profiles import Uniform as Uniform
 from ._profiles import as_profile as as_profile
 from ._ramps import Cosine as Cosine
@@ -41,6 +42,7 @@ __all__ = [
     "Piecewise",
     "Polynomial",
     "Profile",
+    "Proportional",
     "Schedule",
     "Sequence",
     "Step",

@@ -110,6 +110,42 @@ class ByWidth(Profile):
         return tuple(rate * (width / max(known)) ** self.power for width in known)
 
 
+@dataclass(frozen=True)
+class Proportional(Profile):
+    r"""Give each site its own share of the group's rate: :math:`p_l = p\,s_l`.
+
+    One factor then moves all rates and keeps their ratios.
+
+    Args:
+        shares: one share a site, each in [0, 1], in the order of depth.
+
+    Raises:
+        ValueError: if a share lies outside [0, 1]; from ``rates``, if there are not as many sites.
+
+    Example:
+        >>> Proportional((0.25, 0.5, 1.0)).rates(0.4, [None, None, None])
+        (0.1, 0.2, 0.4)
+    """
+
+    shares: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Check the shares."""
+        checked = (check_number(f"shares[{i}]", s, 0.0, 1.0) for i, s in enumerate(self.shares))
+        object.__setattr__(self, "shares", tuple(checked))
+
+    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return the rate of each site, in the order of depth."""
+        if len(widths) != len(self.shares):
+            msg = (
+                f"Expected as many sites as `shares`, {len(self.shares)}, got {len(widths)}. "
+                "Give one share a site."
+            )
+            raise ValueError(msg)
+        rate = check_rate("rate", rate)
+        return tuple(rate * share for share in self.shares)
+
+
 PROFILES: dict[str, type[Profile]] = {
     "uniform": Uniform,
     "linear_depth": LinearDepth,

@@ -1,0 +1,92 @@
+"""Dropout, and whether it helped, in one line."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from thinned._checks import check_rate
+from thinned._log import logger
+from thinned.schedules import Proportional, Uniform, as_schedule
+from thinned.surgery import Edit, find_sites, insert
+
+from ._dropout_scheduler import DropoutScheduler
+from ._edits import EditCallback
+from ._monitor import OverfittingMonitor
+
+
+def regularize(
+    dropout: float = 0.1, *, schedule: Any = None, monitor: str | None = None, mode: str = "min"
+) -> list[pl.Callback]:
+    """Return the callbacks that give any model dropout and measure what it does.
+
+    The dropout layers that are on (rate above 0) get the rate. Where none is on, layers are
+    inserted by the placement table of :func:`thinned.insert`, and taken out again when fit ends.
+    One line says what was done, where and how often. The gap between training and validation, and
+    the verdict, are measured by an :class:`OverfittingMonitor`.
+
+    Args:
+        dropout: probability of dropping, in [0, 1].
+        schedule: how the rate moves: a schedule, or a function of progress, which say their rates
+            themselves; or a name, which moves to ``dropout``. None holds ``dropout``.
+        monitor: the validation metric to judge by; None takes what EarlyStopping or
+            ModelCheckpoint monitor, else the one logged key that contains "loss".
+        mode: ``"min"`` or ``"max"``: which of its values are better.
+
+    Returns:
+        A list for ``Trainer(callbacks=...)``; add your own to it.
+
+    Raises:
+        ValueError: if ``dropout`` is no rate, or ``schedule`` or ``mode`` is unknown.
+
+    Example:
+        >>> import pytorch_lightning as pl
+        >>> import thinned
+        >>> trainer = pl.Trainer(callbacks=thinned.regularize(dropout=0.1), logger=False)
+    """
+    rate = check_rate("dropout", dropout)
+    scheduler = DropoutScheduler(as_schedule(rate if schedule is None else schedule, rate=rate))
+    return [Regularizer(scheduler, rate), scheduler, OverfittingMonitor(monitor, mode)]
+
+
+class Regularizer(EditCallback):
+    """Chooses the sites of a scheduler: those that are on, else those that it inserts.
+
+    Args:
+        scheduler: the scheduler that sets them.
+        rate: the rate at which layers are inserted, in [0, 1].
+    """
+
+    def __init__(self, scheduler: DropoutScheduler, rate: float) -> None:
+        super().__init__(keep=False)
+        self.scheduler = scheduler
+        self.rate = rate
+
+    def edit(self, model: pl.LightningModule) -> Edit | None:
+        """Insert layers where no dropout is on."""
+        self.scheduler.only, self.scheduler.profile = None, Uniform()
+        sites = find_sites(model, kinds="dropout")
+        on = [site.path for site in sites if site.rate > 0 and site.live is not False]
+        if on:
+            self.scheduler.only = frozenset(on)
+            return None
+        edit = insert(
+            model, rate=self.rate, example_input=getattr(model, "example_input_array", None)
+        )
+        self.scheduler.only = frozenset(site.path for site in edit.sites)
+        if self.rate > 0:  # residual blocks have the linear rule: keep each site's share
+            shares = tuple(site.rate / self.rate for site in edit.sites)
+            self.scheduler.profile = Proportional(shares)
+        return edit
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say in one line what was done."""
+        sites = [site for group in self.scheduler.groups.values() for site in group]
+        paths = [site.path for site in sites]
+        shown = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
+        logger.info(
+            "regularize: dropout %s at %d places (%s), following %s",
+            "inserted" if self._standing else "set",
+            len(paths),
+            shown,
+            next(iter(self.scheduler.plan.values())),
+        )

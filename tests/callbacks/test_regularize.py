@@ -1,0 +1,147 @@
+"""One line gives a model dropout, says where, and measures what it does."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+import thinned
+from helpers import tiny
+from thinned.callbacks import DropoutScheduler, OverfittingMonitor
+from thinned.schedules import Curriculum, Linear
+
+
+@pytest.fixture
+def lines(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("thinned"), "propagate", True)
+    caplog.set_level(logging.INFO, "thinned")
+    return lambda: [r.getMessage() for r in caplog.records if "regularize" in r.getMessage()]
+
+
+def plain():
+    return nn.Sequential(
+        nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3)
+    )
+
+
+class Noise(tiny.TinyModule):
+    """Notes how often two training forwards differ: whether dropout is really on."""
+
+    def __init__(self, net):
+        super().__init__(net)
+        self.noisy = []
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        with torch.no_grad():
+            self.noisy.append(not torch.equal(self(batch[0]), self(batch[0])))
+
+
+@pytest.mark.parametrize("name", tiny.NAMESPACES)
+def test_layers_that_are_on_get_the_rate_and_no_others(lines, name):
+    net = tiny.mlp(0.5).insert(1, nn.Dropout(0.0))
+    module = tiny.module_of(name, net=net)
+    callbacks = thinned.regularize(dropout=0.1)
+    tiny.fit(callbacks, module=module, namespace=name)
+    assert [layer.p for layer in net if isinstance(layer, nn.Dropout)] == [0.0, 0.1, 0.1]
+    assert lines() == [
+        "regularize: dropout set at 2 places (net.3, net.6), following Constant(rate=0.1)"
+    ]
+
+
+def test_where_none_is_on_layers_are_inserted_and_taken_out_again(lines):
+    module = Noise(plain())
+    keys = list(module.state_dict())
+    callbacks = thinned.regularize(dropout=0.1)
+    tiny.fit(callbacks, module=module)
+    assert module.noisy == [True] * 4
+    assert len(lines()) == 1
+    assert "dropout inserted at 2 places (net.1:" in lines()[0]
+    assert list(module.state_dict()) == keys
+    x = torch.randn(4, 8)
+    assert torch.equal(module(x), module(x))
+
+
+def test_the_callbacks_measure_as_well():
+    callbacks = thinned.regularize(0.2, monitor="val_acc", mode="max")
+    trainer = tiny.fit(callbacks, max_epochs=2)
+    scheduler = next(c for c in callbacks if isinstance(c, DropoutScheduler))
+    monitor = next(c for c in callbacks if isinstance(c, OverfittingMonitor))
+    assert scheduler.rates == {"all": 0.2}
+    assert len(monitor.history) == 2
+    assert "overfit/gap/val_acc" in trainer.callback_metrics
+
+
+@pytest.mark.parametrize(
+    ("schedule", "plan"),
+    [
+        (None, "Constant(rate=0.3)"),
+        ("curriculum", repr(Curriculum(0.3))),
+        (Linear(0.0, 0.5), repr(Linear(0.0, 0.5))),
+    ],
+)
+def test_schedule(schedule, plan):
+    scheduler = thinned.regularize(0.3, schedule=schedule)[1]
+    assert repr(scheduler.plan["*"]) == plan
+
+
+def test_a_schedule_moves_what_was_inserted():
+    callbacks = thinned.regularize(0.3, schedule="linear")
+    seen = []
+    module = Noise(plain())
+    module.on_train_batch_start = lambda *_: seen.append(callbacks[1].rates["all"])
+    tiny.fit(callbacks, module=module)
+    assert seen == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_zero_is_a_control_without_dropout():
+    module = Noise(plain())
+    tiny.fit(thinned.regularize(dropout=0.0), module=module)
+    assert module.noisy == [False] * 4
+
+
+def test_fit_twice():
+    callbacks = thinned.regularize(0.2)
+    for _ in range(2):
+        module = Noise(plain())
+        tiny.fit(callbacks, module=module)
+        assert module.noisy == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dropout": 1.5}, r"`dropout` to be a rate in \[0, 1\], got 1.5"),
+        ({"schedule": "curiculum"}, r"Did you mean 'curriculum'\?"),
+        ({"mode": "maximal"}, r"`mode` to be one of"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        thinned.regularize(**arguments)
+
+
+def test_a_model_with_no_place_for_dropout_says_so():
+    with pytest.raises(thinned.NoEffectError, match=r"The model holds"):
+        tiny.fit(thinned.regularize(0.1), module=Noise(nn.Sequential(nn.Linear(8, 3))))
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+def test_residual_blocks_keep_the_linear_rule():
+    module = tiny.TinyModule(nn.Sequential(*(Block() for _ in range(4)), nn.Linear(8, 3)))
+    module.example_input_array = torch.randn(2, 8)
+    seen = []
+    callbacks = thinned.regularize(0.4)
+    module.on_train_batch_start = lambda *_: seen.append(
+        [s.rate for s in callbacks[1].groups["all"] if s.kind == "drop_path"]
+    )
+    tiny.fit(callbacks, module=module)
+    assert seen == [pytest.approx([0.1, 0.2, 0.3, 0.4])] * 4
