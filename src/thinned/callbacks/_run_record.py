@@ -62,6 +62,7 @@ class RunRecord(pl.Callback):
         self._phase = "done"  # then "ready" by setup, and "open" while fit runs
         self._step = 0
         self._planned: int | None = None
+        self._findings_due = False
         self._loaded: dict[str, Any] | None = None
         self._began = 0.0
         self._pending: tuple[int, float] | None = None
@@ -119,8 +120,7 @@ class RunRecord(pl.Callback):
         self._writer.write("sites", sites=rows)
         for row in collect.edits(trainer):
             self._writer.write("edit", **row)
-        for row in collect.findings(trainer):
-            self._writer.write("finding", **row)
+        self._findings_due = True
         self._planned = collect.planned_steps(trainer)
         self._due = {"groups": trainer.global_step, "sites": trainer.global_step}
 
@@ -138,7 +138,8 @@ class RunRecord(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Write the rates, some hundred times in a run."""
+        """Write the findings of the first batch, and the rates, some hundred times in a run."""
+        self._write_findings(trainer)
         if self._writer is not None and trainer.global_step >= self._due["groups"]:
             self._write_rates(trainer)
 
@@ -205,6 +206,12 @@ class RunRecord(pl.Callback):
             self._writer.write("verdict", **verdict, step=step, epoch=epoch)
             self._verdict = verdict
 
+    def _write_findings(self, trainer: pl.Trainer) -> None:
+        if self._writer is not None and self._findings_due:
+            self._findings_due = False
+            for row in collect.findings(trainer):
+                self._writer.write("finding", **row)
+
     def _write_rates(self, trainer: pl.Trainer) -> None:
         writer, step = self._writer, trainer.global_step
         if writer is None:
@@ -223,6 +230,7 @@ class RunRecord(pl.Callback):
     def _finish(self, trainer: pl.Trainer, status: str, error: str | None = None) -> None:
         if self._phase != "open":
             return
+        self._write_findings(trainer)  # also those at which a diagnosis stopped the run
         self._flush(trainer)
         self._phase = "done"
         if self._writer is None:
