@@ -82,7 +82,7 @@ def test_models_as_they_are_shipped_raise_no_alarm(name):
 
 
 def test_the_unused_dropout_of_falcons_attention_is_found():
-    """With torch's fused attention, transformers gives Falcon a rate of 0 whatever is configured."""
+    """With fused attention, transformers gives Falcon a rate of 0, whatever is configured."""
     config = transformers.FalconConfig(
         **SMALL, attention_dropout=0.1, hidden_dropout=0.1, alibi=False
     )

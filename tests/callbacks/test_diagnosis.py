@@ -1,5 +1,7 @@
 """The Diagnosis callback: what the trainer knows reaches the rules, and training is as before."""
 
+import contextlib
+import json
 import subprocess
 import sys
 import textwrap
@@ -12,7 +14,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from thinned.callbacks import Diagnosis, DropoutScheduler
+from thinned.callbacks import Diagnosis, RunRecord
+from thinned.schedules import Constant
 
 
 class Steps:
@@ -56,6 +59,12 @@ class MovesRates(pl.Callback):
     """A callback of somebody else's."""
 
     rates: ClassVar = {"all": 0.3}
+
+
+class KeepsRates(MovesRates):
+    """One that says by its plan that no rate moves."""
+
+    plan: ClassVar = {"*": Constant(0.3)}
 
 
 def data(rows=64):
@@ -125,7 +134,7 @@ def test_a_model_left_in_evaluation_is_found():
 
 def test_whether_rates_move_is_asked_of_the_callbacks():
     constant, moving = Diagnosis(), Diagnosis()
-    for diagnosis, callback in ((constant, DropoutScheduler(0.3)), (moving, MovesRates())):
+    for diagnosis, callback in ((constant, KeepsRates()), (moving, MovesRates())):
         model = Net(nn.Dropout(0.3))
         model.net.compile(backend="eager")
         fit(model, diagnosis, callback)
@@ -183,6 +192,18 @@ def test_a_forward_that_fails_on_the_batch_costs_a_note_only():
     assert "ArithmeticError: no such thing" in rules_of(diagnosis)["not-checked"].message
 
 
+@pytest.mark.parametrize("stops", [None, "warning"])
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+def test_the_run_record_holds_the_findings_whatever_the_order(tmp_path, first, stops):
+    model, diagnosis = Net(nn.Dropout(0.5), nn.BatchNorm1d(64)), Diagnosis(raise_on=stops)
+    callbacks = [diagnosis, RunRecord(tmp_path, page=False)]
+    with pytest.raises(ValueError, match="Stopped") if stops else contextlib.nullcontext():
+        fit(model, *(callbacks if first else reversed(callbacks)))
+    rows = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+    findings = [row for row in rows if row["type"] == "finding"]
+    assert [row["rule"] for row in findings] == ["dropout-before-batch-norm"]
+
+
 def test_it_works_in_the_other_namespace():
     diagnosis = Diagnosis()
     fit(Other(nn.Dropout(0.5), nn.BatchNorm1d(64)), diagnosis, trainer=lightning.pytorch.Trainer)
@@ -199,7 +220,8 @@ def test_two_ranks_with_the_same_masks_are_found_and_decorrelated_ones_are_not(t
             import pytorch_lightning as pl
             import torch
             from torch import nn
-            from thinned.callbacks import Diagnosis, DropoutScheduler
+            from thinned.callbacks import Diagnosis, RunRecord
+from thinned.schedules import Constant
 
             class Net(pl.LightningModule):
                 def __init__(self):
