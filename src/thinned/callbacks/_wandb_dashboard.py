@@ -29,6 +29,8 @@ def never_kills(hook: Hook) -> Hook:
             return
         try:
             hook(self, *args, **kwargs)
+        except ThinnedWarning:  # ours, where warnings are errors
+            raise
         except Exception as error:
             self.broken = True
             msg = f"W&B failed ({error!r}); training goes on without its dashboard."

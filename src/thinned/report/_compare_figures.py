@@ -62,7 +62,7 @@ def differences(found: Comparison) -> Figure:
         },
         "hovertemplate": "%{y}: %{x:.4g}<extra></extra>",
     }
-    drawn = layout(f"{found.main.key}, minus the baseline's", "")
+    drawn = layout(f"difference in {found.main.key}", "")
     drawn["height"] = max(240, 42 * len(arms) + 110)
     drawn = with_rows(drawn, names)
     drawn["xaxis"].update(zeroline=True, zerolinewidth=2)
@@ -139,7 +139,7 @@ def _choice(found: Comparison, chosen: Arm, *, numeric: bool) -> Figure:
     return {
         "x": _place(chosen, numeric=numeric),
         "y": chosen.estimates[found.main.title].mean,
-        "text": "one-standard-error choice",
+        "text": "1-SE choice",
         "showarrow": True,
         "arrowhead": 2,
         "arrowcolor": "@best",

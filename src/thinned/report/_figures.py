@@ -139,6 +139,7 @@ def heat(rates: Sequence[RateRow]) -> Figure:
         "y": names,
         "z": cells,
         "zmin": 0,
+        "zmax": max((rate for row in rows for rate in row.sites.values()), default=1.0) or 1.0,
         "colorscale": HEAT,
         "colorbar": {"title": {"text": "rate"}, "thickness": 12, "outlinewidth": 0},
         "hovertemplate": "%{y}<br>%{x} epochs: rate %{z:.4g}<extra></extra>",

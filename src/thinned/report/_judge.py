@@ -40,8 +40,14 @@ def judge(record: Record) -> Verdict | None:
         )
     metric = main_metric(record)
     went = course(record, metric) if metric else None
-    train = train_key(record, metric) if metric else None
-    if metric is None or went is None or train is None:
+    if metric is None or went is None:
+        return None
+    if f"overfit/probe/{metric}" in record.metric_names():
+        rate = _known_rate(record)
+        rows = [{"epoch": int(row.epoch), "rate": rate, **row.values} for row in record.metrics]
+        return verdict(rows, metric, went.mode)
+    train = train_key(record, metric)
+    if train is None:
         return None
     said = verdict(_naive_history(record, metric, train), metric, went.mode)
     confidence = NAIVE * said.confidence
