@@ -70,6 +70,7 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
     for key, node in _nodes("", plain):
         _check_node(_Node(key, node, tuple(plain["allow_targets"])))
     _check_schedule("schedule", plain["schedule"])
+    _check_own_rate(plain)
     return plain
 
 
@@ -147,6 +148,23 @@ def _check_schedule(key: str, value: Any) -> None:
     except (TypeError, ValueError) as error:
         msg = f"`{key}`: {error}"
         raise ConfigError(msg) from error
+
+
+def _check_own_rate(plain: Mapping[str, Any]) -> None:
+    """Refuse a rate of the model that a scheduler would overwrite before the first step."""
+    rate, schedule = plain["model"].get("dropout"), plain["schedule"]
+    over_all = any(
+        node["_target_"] == "thinned.callbacks.DropoutScheduler"
+        and node.get("include", "*") == "*"
+        and not node.get("exclude")
+        for node in plain["callbacks"].values()
+    )
+    if rate and over_all and "_target_" in schedule:
+        msg = (
+            f"`model.dropout={rate}` has no effect: the schedule sets the rate of every site. "
+            f"Write schedule=none to keep it, or schedule=constant schedule.rate={rate}."
+        )
+        raise ConfigError(msg)
 
 
 def _make(value: Any) -> Any:

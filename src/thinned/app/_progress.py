@@ -17,6 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ._status import NAME, read_status
+from ._study import prepare
 
 _EVERY = 0.5  # seconds between two looks
 
@@ -25,8 +26,9 @@ class SweepProgress(Callback):
     """Hydra's callback that follows a multirun until :func:`stop`."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002  # Hydra's signature
-        """Begin to follow."""
+        """Put the study in order, and begin to follow."""
         stop()
+        prepare(config)
         folder = Path(config.hydra.sweep.dir)
         # The name of a job's folder has the job's number, which is not known yet; its depth is.
         plain = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweep, resolve=False))

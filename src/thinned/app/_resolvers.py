@@ -11,6 +11,8 @@ def register() -> None:
     # Cached, so that all jobs of a multirun see the pid of the process that began it.
     OmegaConf.register_new_resolver("thinned.pid", os.getpid, use_cache=True, replace=True)
     OmegaConf.register_new_resolver("thinned.group", _group, replace=True)
+    OmegaConf.register_new_resolver("thinned.rungs", _rungs, replace=True)
+    OmegaConf.register_new_resolver("thinned.folder", _folder, replace=True)
     OmegaConf.register_new_resolver("thinned.single", lambda: not _in_sweep(), replace=True)
     OmegaConf.register_new_resolver("thinned.wandb_mode", _wandb_mode, replace=True)
 
@@ -25,6 +27,19 @@ def _group() -> str | None:
     from hydra.core.hydra_config import HydraConfig
 
     return "_".join(Path(HydraConfig.get().sweep.dir).parts[-2:]) if _in_sweep() else None
+
+
+def _rungs() -> str | None:
+    """Name the folder in which the jobs of a sweep compare themselves; None for a single run."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return str(Path(HydraConfig.get().sweep.dir).absolute() / "rungs") if _in_sweep() else None
+
+
+def _folder(name: str) -> str:
+    """Make a folder, for what cannot make its own."""
+    Path(name).mkdir(parents=True, exist_ok=True)
+    return name
 
 
 def _in_sweep() -> bool:

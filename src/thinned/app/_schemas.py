@@ -154,6 +154,13 @@ SCHEMAS: dict[str, dict[str, Field]] = {
         "hidden": Field(("integer",), low=1.0),
         "dropout": Field(("number",), low=0.0, high=1.0),
     },
+    "thinned.app.pruning.SuccessiveHalving": {
+        "folder": Field(("string", "null"), required=True),
+        "monitor": Field(("string",)),
+        "mode": Field(("string",)),
+        "first": Field(("integer",), low=1.0),
+        "reduction": Field(("integer",), low=2.0),
+    },
     "thinned.callbacks.Diagnosis": {
         "ignore": Field(("list",)),
         "example_input": Field(),

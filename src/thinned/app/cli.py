@@ -1,5 +1,6 @@
 """The command ``thinned``: one subcommand a task, each imported when it is used."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -36,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in {"-sc", "--shell-completion"}:
-        words = ["train", *words]  # the shell's completion knows only the program's name
+        if offered := _complete(os.environ.get("COMP_LINE", "")):
+            sys.stdout.write(f"{' '.join(offered)}\n")
+            return 0
+        words = ["train", *words]
     if not words or words[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_usage())
         return 0
@@ -52,6 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     run: Callable[[Sequence[str]], int] = import_module(f"thinned.app.{words[0]}").main
     return run(words[1:])
+
+
+def _complete(line: str) -> list[str]:
+    """Return the commands that complete a line; none where Hydra is to complete what follows.
+
+    The shell calls the program, not the subcommand, so ``train`` is taken out of the line.
+    """
+    name, _, rest = line.partition(" ")
+    command, space, arguments = rest.lstrip().partition(" ")
+    if command == "train" and space:
+        os.environ["COMP_LINE"] = f"{name} {arguments}"
+        return []
+    return [one for one in _COMMANDS if one.startswith(command)] if name and not space else []
 
 
 def _usage() -> str:

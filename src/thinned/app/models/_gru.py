@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from thinned._checks import check_rate
 
-from ._parts import Network, head
+from ._parts import Network, check_size, head
 
 
 class _LastStep(nn.Module):
@@ -56,6 +56,7 @@ def gru(
     if layers < 2:
         msg = f"Expected `layers` to be 2 or more, got {layers}. nn.GRU drops between layers only."
         raise ValueError(msg)
+    check_size("width", width)
     inputs = shape[-1] if len(shape) == 3 else 1
     body = _LastStep(inputs, width, layers, check_rate("dropout", dropout))
     return Network(body, head(width, hidden, outputs, "relu", dropout))

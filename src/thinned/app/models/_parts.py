@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from thinned._checks import check_choice, check_rate
+from thinned._checks import check_choice, check_number, check_rate
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -32,10 +32,15 @@ def activation_layer(name: str) -> nn.Module:
     return ACTIVATIONS[check_choice("activation", name, ACTIVATIONS)]()
 
 
+def check_size(name: str, value: int, least: int = 1) -> int:
+    """Return ``value`` if it is a number of units or layers, at least ``least``."""
+    return int(check_number(name, value, least, what="a whole number"))
+
+
 def head(features: int, hidden: int, outputs: int, activation: str, rate: float) -> nn.Module:
     """Return a head of one hidden layer, with dropout after its activation."""
     return nn.Sequential(
-        nn.Linear(features, hidden),
+        nn.Linear(features, check_size("hidden", hidden)),
         activation_layer(activation),
         nn.Dropout(check_rate("dropout", rate)),
         nn.Linear(hidden, outputs),

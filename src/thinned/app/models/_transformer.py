@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from thinned._checks import check_rate
 
-from ._parts import Network, head
+from ._parts import Network, check_size, head
 
 
 class _Encoder(nn.Module):
@@ -72,7 +72,9 @@ def transformer(
         >>> transformer((1, 8, 8), 10)(torch.zeros(2, 1, 8, 8)).shape
         torch.Size([2, 10])
     """
-    if width % heads:
+    check_size("layers", layers)
+    check_size("hidden", hidden)
+    if width % check_size("heads", heads):
         msg = f"Expected `width` to be a multiple of `heads`, got {width} and {heads}."
         raise ValueError(msg)
     body = _Encoder(shape, width, heads, layers, hidden, check_rate("dropout", dropout))

@@ -1,0 +1,120 @@
+"""A wrong configuration is one line with key, value, what is allowed and the nearest name."""
+
+import json
+import os
+
+import pytest
+
+from helpers.app import only
+
+WRONG = [
+    # a typing error in a key, an option, a group
+    ("schedule.ennd=0.3", "Unknown key `schedule.ennd`. Did you mean 'end'?", "begin, end, start"),
+    ("trainer.max_epoch=3", "Unknown key `trainer.max_epoch`. Did you mean 'max_epochs'?", ""),
+    ("schedule=linaer", "Expected `schedule` to be one of", "got 'linaer'. Did you mean 'linear'?"),
+    ("scheduel=linear", "Unknown key `scheduel`. Did you mean 'schedule'?", "At the top there are"),
+    # the same with +, which Hydra lets through
+    ("+schedule.ennd=0.3", "Unknown key `schedule.ennd`. Did you mean 'end'?", "begin, end, start"),
+    ("+sede=3", "Unknown key `sede`. Did you mean 'seed'?", "At the top there are"),
+    # type and range
+    ("schedule.end=abc", "Expected `schedule.end` to be a number in [0, 1], got 'abc'.", ""),
+    ("schedule.end=1.5", "Expected `schedule.end` to be a number in [0, 1], got 1.5.", ""),
+    ("schedule.end=nan", "Expected `schedule.end` to be a number in [0, 1], got nan.", ""),
+    ("seed=-1", "Expected `seed` to be a whole number in [0, 4294967295], got -1.", ""),
+    ("trainer.max_epochs=many", "Expected `trainer.max_epochs` to be a whole number or null", ""),
+    ("data.batch_size=0", "Expected `data.batch_size` to be a whole number in [1, inf), got 0", ""),
+    ("model.widths=5", "Expected `model.widths` to be a list, got 5.", ""),
+    ("optimizer.lr=null", "Expected `optimizer.lr` to be a number, got None.", ""),
+    # what no single field tells
+    ("schedule.begin=0.9 schedule.until=0.2", "`schedule`: Expected `begin` to be at most", ""),
+    ("schedule=step schedule.at=[0.5]", "`schedule`: Expected `at` to have 2 times", ""),
+    ("schedule=groups schedule.head=2", "`schedule.head`: Expected `schedule` to be a rate", ""),
+    ("schedule=groups schedule.head=linaer", "`schedule.head`:", "Did you mean 'linear'?"),
+    ("model.dropout=0.3", "`model.dropout=0.3` has no effect", "schedule=none"),
+    # a node replaced by a value, a value that is missing
+    (
+        "callbacks.dropout=linear",
+        "Expected `callbacks.dropout` to be a node",
+        "dropout.schedule=li",
+    ),
+    ("checkpoint=false", "Expected `checkpoint` to be a mapping or null, got False.", ""),
+    ("schedule.end=???", "Missing value: `schedule.end`.", ""),
+    ("~schedule.end", "Missing value: `schedule.end`. It has to be a number in [0, 1].", ""),
+    # targets
+    ("model._target_=os.system", "Expected `model._target_` to lie in thinned, ", "'os.system'"),
+    ("schedule._target_=thinned.schedules.Linaer", "Expected `schedule._target_` to be one", ""),
+    # what Hydra itself refuses
+    ("seed===", "Expected an override as key=value, got 'seed==='.", ""),
+    ("seed=1,2", "Several values in seed=1,2: add -m", ""),
+    ("hydra/launcher=jobli", "Expected `hydra/launcher` to be one of basic, joblib", "'joblib'?"),
+    ("hydra.sweep.dirr=x", "Unknown key `hydra.sweep.dirr`. Did you mean 'dir'?", ""),
+]
+
+
+@pytest.mark.parametrize(("override", "begin", "further"), WRONG, ids=[row[0] for row in WRONG])
+def test_one_line_and_exit_code_2(override, begin, further, train):
+    code, err = train(*override.split(), "logger=none")
+    assert code == 2
+    assert err.count("\n") == 1, err
+    assert err.startswith(f"thinned: {begin}")
+    assert further in err
+
+
+def test_the_error_stands_in_the_status_too(train):
+    train("schedule.end=1.5", "logger=none")
+    status = json.loads(only("runs/*/*/status.json").read_text())
+    assert status["status"] == "failed"
+    assert "got 1.5" in status["error"]
+    assert "Traceback" in status["traceback"]
+
+
+def test_the_traceback_is_shown_when_asked_for(train, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    code, err = train("schedule.end=1.5", "logger=none")
+    assert code == 2
+    assert "Traceback (most recent call last)" in err
+
+
+def test_hydra_full_error_is_left_as_it_was(train, monkeypatch):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    train("schedule.end=1.5", "logger=none")
+    assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+BUILT = [
+    (
+        "data.train_size=2000",
+        "`data`: Expected `train_size` to be a number of samples in [1, 1795]",
+    ),
+    ("model=transformer model.heads=5", "`model`: Expected `width` to be a multiple of `heads`"),
+    ("callbacks.dropout.every=0", "`callbacks.dropout`: Expected `every` to be 'step'"),
+    ("callbacks.dropout.include=foo", "Expected a site to match include='foo'; none does."),
+    ("callbacks.monitor.monitor=foo", "Expected `monitor` to be a key that validation logs"),
+    ("objective=val_los", "Expected `objective` to be logged keys, ['val_los'] are not among"),
+    (
+        "model._target_=thinned.app._build.pkgutil.resolve_name",
+        "Expected `model._target_` to lie in",
+    ),
+    ("model._target_=thinned.nothing.Net", "`model._target_`: cannot import 'thinned.nothing.Net'"),
+]
+
+
+@pytest.mark.parametrize(("override", "begin"), BUILT, ids=[row[0] for row in BUILT])
+def test_what_only_the_components_know_is_one_line_too(override, begin, train, quick):
+    code, err = train(*quick, *override.split())
+    assert code == 2
+    assert f"thinned: {begin}" in err
+    assert "Traceback" not in err
+
+
+def test_what_breaks_in_training_keeps_its_traceback_and_is_exit_code_1(train, quick, monkeypatch):
+    from thinned.app.models import Task
+
+    def broken(self, batch):
+        raise ZeroDivisionError("the user's own")
+
+    monkeypatch.setattr(Task, "training_step", broken)
+    code, err = train(*quick)
+    assert code == 1
+    assert "Traceback" in err
+    assert "the user's own" in err
