@@ -220,8 +220,7 @@ def test_two_ranks_with_the_same_masks_are_found_and_decorrelated_ones_are_not(t
             import pytorch_lightning as pl
             import torch
             from torch import nn
-            from thinned.callbacks import Diagnosis, RunRecord
-from thinned.schedules import Constant
+            from thinned.callbacks import Diagnosis, DropoutScheduler
 
             class Net(pl.LightningModule):
                 def __init__(self):
@@ -243,7 +242,7 @@ from thinned.schedules import Constant
                 for callbacks in ([], [DropoutScheduler(0.3)]):
                     diagnosis = Diagnosis()
                     trainer = pl.Trainer(
-                        max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", logger=False,
+                        max_steps=1, accelerator="cpu", devices=2, strategy="ddp", logger=False,
                         callbacks=[diagnosis, *callbacks], enable_progress_bar=False,
                         enable_checkpointing=False, enable_model_summary=False,
                     )

@@ -112,6 +112,12 @@ def test_the_line_is_that_of_the_call():
         assert "F.dropout(x, 0.3)" in file.read().splitlines()[line - 1]
 
 
+def test_a_layer_that_the_model_does_not_hold_at_all_is_found():
+    drop = nn.Dropout(0.3)
+    [finding] = found(Calls(lambda self, x: drop(x)), X)["alive-in-eval"]
+    assert finding.path == "Dropout"
+
+
 @EITHER
 def test_a_layer_built_in_forward_is_found(given):
     rules = found(BuiltInForward(), TOKENS if given else None)

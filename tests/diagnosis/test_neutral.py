@@ -111,6 +111,13 @@ def test_what_is_made_in_a_diagnosis_can_be_trained_with():
     assert model.fc.weight.grad is not None
 
 
+def test_lazy_layers_stay_lazy():
+    model = nn.Sequential(nn.LazyLinear(16), nn.Dropout(0.3), nn.Linear(16, 2))
+    [finding] = thinned.diagnose(model, torch.randn(4, 8))
+    assert "lazy layers" in finding.message
+    assert isinstance(model[0].weight, nn.UninitializedParameter)
+
+
 def test_a_diagnosis_repeats():
     model = mlp(nn.Dropout(0.3), nn.BatchNorm1d(64))
     first = thinned.diagnose(model, torch.ones(8, 16).cumsum(0))

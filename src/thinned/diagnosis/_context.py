@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from thinned.diagnosis import _sequence, _trace
 from thinned.diagnosis._flow import Flow
@@ -17,6 +18,8 @@ from thinned.surgery._run_example import Arguments, as_arguments
 from thinned.surgery._state import seed_everything
 
 TORCH_MODULES = "torch.nn."
+OF_TORCH = frozenset(vars(nn.Module()))
+LAZY = "it has lazy layers that have not seen an input yet; running it would make their weights"
 
 
 @dataclasses.dataclass(slots=True)
@@ -111,10 +114,6 @@ class Context:
         run = self.training
         return _sequence.read(self.model, self.paths) if run is None else run.flow
 
-    def rate_at(self, path: str) -> float:
-        """The rate of the site at a path, 0 if there is none."""
-        return next((site.rate for site in self.sites if site.path == path), 0.0)
-
     @functools.cached_property
     def arguments(self) -> Arguments:
         """Positional and keyword arguments to call the model with, on its device."""
@@ -134,6 +133,8 @@ class Context:
             yield lambda: (self.runs or self.model)(*args, **kwargs)
 
     def _run(self, *, training: bool) -> Run | None:
+        if self.example_input is not None and any(map(is_lazy, self.model.parameters())):
+            self.not_run = LAZY
         if self.example_input is None or self.not_run:
             return None
         try:
@@ -186,7 +187,7 @@ def unregistered(module: nn.Module) -> dict[str, nn.Module]:
     """Modules that a module keeps in plain lists, tuples and dicts, by attribute."""
     found: dict[str, nn.Module] = {}
     for name, value in vars(module).items():
-        if name.startswith("_") and name in nn.Module().__dict__:
+        if name in OF_TORCH:
             continue
         if isinstance(value, list | tuple):
             items = [(f"{name}[{i}]", item) for i, item in enumerate(value)]

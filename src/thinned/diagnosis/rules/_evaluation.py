@@ -33,8 +33,8 @@ def alive_in_eval(context: Context) -> Iterator[Hit]:
     flow = context.evaluation.flow
     for node in flow.nodes:
         mask = node.op == "bernoulli"  # a mask drawn by hand, or sampling that is meant so
-        if not (node.rate or mask) or node.unregistered:
-            continue  # layers that are registered nowhere have a rule of their own
+        if not (node.rate or mask) or _has_its_own_rule(context, node):
+            continue
         yield Hit(
             path=node.path,
             message="Dropout drops in evaluation too: validation and predictions are noisy.",
@@ -45,6 +45,18 @@ def alive_in_eval(context: Context) -> Iterator[Hit]:
             ),
             severity="warning" if mask else None,
         )
+
+
+def _has_its_own_rule(context: Context, node: Node) -> bool:
+    """Say whether it ran in a layer kept in a list or built in forward: other rules tell of those."""
+    if not node.unregistered:
+        return False
+    around = [
+        path for path in context.modules if f"{node.path}.".startswith(f"{path}.") or not path
+    ]
+    module = context.modules[max(around, key=len)]
+    built = any(_calls.builds_dropout(found.target(module)) for found in _calls.calls(module))
+    return built or bool(unregistered(module))
 
 
 def _at(node: Node) -> str:
