@@ -88,12 +88,20 @@ def examine(name: str, build: Callable[[], zoo.Built], variant: Any = "auto") ->
     """Insert, compare, train, undo, and say what did not hold."""
     found = Finding(name)
     torch.manual_seed(0)
-    model, given = build()
+    try:
+        model, given = build()
+    except Exception as error:
+        found.note = f"is not built: {type(error).__name__}: {str(error)[:60]}"
+        return found
     plain = copy.deepcopy(model)
     keys = list(model.state_dict())
     modules = [(path, id(module)) for path, module in model.named_modules()]
     hooks = [(dict(m._forward_hooks), dict(m._forward_pre_hooks)) for m in model.modules()]
-    before = evaluate(model, given)
+    try:
+        before = evaluate(model, given)
+    except Exception as error:
+        found.note = f"does not run without us: {type(error).__name__}: {str(error)[:60]}"
+        return found
     model.train()
     state = torch.get_rng_state()
     try:

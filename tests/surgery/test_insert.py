@@ -59,16 +59,40 @@ def test_after_the_activations_of_linear_layers():
     assert list(model.state_dict()) == keys
 
 
-def test_auto_takes_whole_channels_after_convolutions_and_comes_after_the_norm():
+def test_auto_takes_whole_channels_after_convolutions():
     model = nn.Sequential(
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(4, 4, 3), nn.GroupNorm(2, 4), nn.ReLU()),
         nn.Flatten(),
         nn.Linear(64, 2),
     )
     edit = thinned.insert(model)
-    assert list(layers(edit)) == ["0.2:dropout", "1.2:dropout"]
+    assert list(layers(edit)) == ["0.1:dropout", "1.2:dropout"]
+    assert all(type(layer) is SpatialDropout for layer in layers(edit).values())
     assert all(layer.channel_dim == 1 for layer in layers(edit).values())
+
+
+def normed():
+    """Return a network in both orders of norm and activation."""
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()),
+        nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
+        nn.Flatten(),
+        nn.Linear(36, 2),
+    )
+
+
+@pytest.mark.parametrize("x", [None, torch.zeros(2, 3, 7, 7)])
+def test_auto_comes_after_the_last_batch_norm(x):
+    edit = thinned.insert(normed(), example_input=x)
+    assert list(layers(edit)) == ["1.2:dropout"]
+    assert "batch norm further on" in edit.left_out["0.2"]
+
+
+@pytest.mark.parametrize("x", [None, torch.zeros(2, 3, 7, 7)])
+def test_a_named_variant_goes_after_each_activation_and_its_norm(x):
+    edit = thinned.insert(normed(), "spatial", example_input=x)
+    assert list(layers(edit)) == ["0.2:dropout", "1.2:dropout"]
 
 
 def test_auto_takes_alpha_dropout_after_selu():
@@ -220,6 +244,7 @@ def test_a_run_shows_activations_that_are_functions():
     model = Functional()
     edit = thinned.insert(model, rate=0.2, example_input=torch.randn(2, 3, 10, 10))
     found = layers(edit)
+    assert "batch norm" not in "".join(edit.left_out.values())
     assert {path: type(layer) for path, layer in found.items()} == {
         "conv2:dropout": SpatialDropout,
         "fc2:dropout": Dropout,

@@ -23,6 +23,34 @@ class PreNorm(nn.Module):
         return x + self.mix(self.norm(x))
 
 
+class HandNorm(nn.Module):
+    """A norm that somebody wrote by hand, recognised by what it is: a name and small weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(DIM))
+        self.bias = nn.Parameter(torch.zeros(DIM))
+
+    def forward(self, x):
+        return self.weight * x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() + self.bias
+
+
+class PostHandNorm(PreNorm):
+    def __init__(self):
+        super().__init__()
+        self.norm = HandNorm()
+
+    def forward(self, x):
+        return self.norm(x + self.mix(x))
+
+
+class Noisy(PreNorm):
+    """Draws numbers in evaluation too."""
+
+    def forward(self, x):
+        return x + self.mix(x + 0.1 * torch.randn_like(x))
+
+
 class TwoAdds(PreNorm):
     """Has two branches, one of them a residual module of its own."""
 
@@ -156,6 +184,11 @@ def test_blocks_are_recognised_and_get_the_linear_rule():
     ]
 
 
+def test_norms_by_hand_and_numbers_drawn_in_evaluation():
+    found = drops(insert(Chain(PostHandNorm(), Noisy())))
+    assert [hook.layer.scale_by_keep for hook in found.values()] == [False, True]
+
+
 def test_what_only_chains_blocks_is_none():
     model = Chain(nn.Sequential(PreNorm(), PreNorm()), nn.Sequential(PreNorm()))
     edit = insert(model)
@@ -173,6 +206,22 @@ def test_what_jumps_over_several_blocks_is_none():
 
     edit = insert(Chain(Jump()))
     assert list(drops(edit)) == ["blocks.0.body.1:drop_path", "blocks.0.body.2:drop_path"]
+
+
+def test_an_encoder_that_adds_something_of_its_own_is_none():
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.position = nn.Parameter(torch.randn(1, 5, DIM))
+            self.layers = nn.Sequential(PreNorm(), PreNorm())
+            self.more = nn.Linear(DIM, DIM)
+
+        def forward(self, x):
+            x = self.layers(x + self.position)
+            return x + self.more(x)
+
+    edit = insert(Chain(Encoder()))
+    assert list(drops(edit)) == [f"blocks.0.layers.{i}:drop_path" for i in (0, 1)]
 
 
 def test_another_layout_in_between():

@@ -1,14 +1,12 @@
 """The two things an edit does to a model: exchange a module, and hang a hook on one."""
 
-import copy
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from thinned.surgery._hand_over import hand_over, share_hooks
+from thinned.surgery._hand_over import hand_over, share_hooks, shell, take_off
 from thinned.surgery._inserted import Inserted
 
 
@@ -30,11 +28,12 @@ class Exchanged:
         new: nn.Module,
     ) -> None:
         self.path, self.slots, self.old, self.new = path, slots, old, new
+        self._hooks: dict[str, tuple[int, ...]] = {}  # keys of the hooks that `new` came with
 
     def apply(self) -> None:
         """Put ``new`` in."""
         if self.old not in set(self.new.modules()):
-            share_hooks(self.old, self.new)
+            self._hooks = share_hooks(self.old, self.new)
         for _, parent, name in self.slots:
             parent._modules[name] = self.new
 
@@ -42,6 +41,7 @@ class Exchanged:
         """Put ``old`` back, with the live state of ``new``."""
         if self.old not in set(self.new.modules()):
             hand_over(self.new, self.old)
+            take_off(self.old, self._hooks)
         for _, parent, name in self.slots:
             parent._modules[name] = self.old
 
@@ -54,8 +54,9 @@ class Exchanged:
             if parent is None or type(new) is not type(self.new):
                 continue
             if new not in made:
-                made[new] = shell(self.old)
+                made[new] = shell(self.old, hooks_of=new)
                 hand_over(new, made[new])
+                take_off(made[new], self._hooks)
             parent._modules[name] = made[new]
         return len(made)
 
@@ -164,9 +165,3 @@ def drop_hook(host: nn.Module, key: int) -> bool:
                 host.__dict__.get(each, {}).pop(key, None)
             found = True
     return found
-
-
-def shell(module: nn.Module) -> nn.Module:
-    """Copy a module without its tensors: the copy shares them until they are handed over."""
-    tensors = itertools.chain(module.parameters(), module.buffers())
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})

@@ -1,5 +1,8 @@
 """Hand the live state of one module to another that stands, or stood, in its place."""
 
+import copy
+import itertools
+
 import torch
 from torch import nn
 
@@ -18,18 +21,46 @@ _HOOKS = (
 )
 
 
-def share_hooks(old: nn.Module, new: nn.Module) -> None:
-    """Let ``new`` carry the hooks of ``old``, and ``old`` those that ``new`` came with.
+def share_hooks(old: nn.Module, new: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Let ``new`` carry the hooks of ``old`` besides those that it came with.
 
     Both hold the very same dictionaries from here on, so that a handle which somebody kept still
     removes its hook, and a hook added to one is there for the other.
+
+    Returns:
+        The keys of the hooks that ``new`` came with, for :func:`take_off`.
     """
+    came_with: dict[str, tuple[int, ...]] = {}
     for name in _HOOKS:
         shared, own = old.__dict__[name], new.__dict__[name]
         if shared is not own:
+            came_with[name] = tuple(own)
             shared.update(own)
             new.__dict__[name] = shared
     new._is_full_backward_hook = old._is_full_backward_hook
+    return came_with
+
+
+def take_off(module: nn.Module, keys: dict[str, tuple[int, ...]]) -> None:
+    """Remove hooks that came with another module."""
+    for name, held in keys.items():
+        for key in held:
+            module.__dict__[name].pop(key, None)
+
+
+def shell(module: nn.Module, hooks_of: nn.Module) -> nn.Module:
+    """Copy a module without its tensors, and with the hooks of another one.
+
+    The copy shares the tensors until others are handed over.
+    """
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    known: dict[int, object] = {id(tensor): tensor for tensor in tensors}
+    copied = type(module).__new__(type(module))
+    for name, value in vars(module).items():
+        copied.__dict__[name] = (
+            hooks_of.__dict__[name] if name in _HOOKS else copy.deepcopy(value, known)
+        )
+    return copied
 
 
 def hand_over(source: nn.Module, target: nn.Module) -> None:

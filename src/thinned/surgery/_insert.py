@@ -40,7 +40,7 @@ def insert(
     ``"auto"`` follows the placement table (``docs/placement.md``): stochastic depth with the linear
     rule on residual blocks, and outside of them dropout after the activations of linear layers,
     whole channels after those of convolutions, one mask for all steps after recurrent layers. Never
-    on the output layer, and never before a norm that would measure it. Residual blocks are
+    on the output layer, and never before a batch norm that would measure it. Residual blocks are
     recognised by running the model on ``example_input`` (a few times, in evaluation mode, leaving
     no trace); without it only what structure decides is done, and the rest listed in the edit's
     ``left_out``.
@@ -91,7 +91,7 @@ def insert(
         plan = plan_after(model, after, scope)
     elif example_input is None:
         if chosen.elements:
-            plan = plan_by_structure(model)
+            plan = plan_by_structure(model, careful=chosen.layer is None)
         if chosen.blocks:
             if not is_chain(model):
                 plan.left_out["residual blocks"] = NO_TRACE
@@ -104,9 +104,8 @@ def insert(
         if chosen.blocks:
             changes += drop_blocks(model, flow, blocks, rate, chosen.options, scope, plan)
         if chosen.elements:
-            plan.extend(
-                plan_by_flow(flow, [block.module for block in blocks if scope.holds([block.path])])
-            )
+            whole = [block.module for block in blocks if scope.holds([block.path])]
+            plan.extend(plan_by_flow(flow, whole, careful=chosen.layer is None))
     changes += hooks(model, plan, chosen, rate, scope, force=force)
     already = [path for path in plan.already if scope.holds([path])]
     left_out = {p: why for p, why in plan.left_out.items() if why == NO_TRACE or scope.holds([p])}

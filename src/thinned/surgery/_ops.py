@@ -29,17 +29,16 @@ MOVES = REORDERS | {  # values move or are summed up, and nothing is learned
     "slice",
     "expand",
 }
-NORMALIZES = frozenset(
+BATCH_NORMS = frozenset(
     {
-        "native_layer_norm",
-        "native_group_norm",
-        "_fused_rms_norm",
         "native_batch_norm",
         "cudnn_batch_norm",
+        "miopen_batch_norm",
         "_native_batch_norm_legit_no_training",
         "_batch_norm_no_update",
     }
 )
+NORMALIZES = BATCH_NORMS | {"native_layer_norm", "native_group_norm", "_fused_rms_norm"}
 ACTIVATES = frozenset(
     {
         "relu",

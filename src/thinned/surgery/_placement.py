@@ -29,6 +29,7 @@ BATCH_FIRST = Row("recurrent layer, batch first", "spatial", {"channel_dim": -1,
 TIME_FIRST = Row("recurrent layer, time first", "spatial", {"channel_dim": -1, "batch_dim": 1})
 
 NORM_FOLLOWS = "a norm follows, which would measure the dropped values"
+SHIFT = "a batch norm further on would learn a variance that it does not meet in evaluation"
 OUTPUT = "the output layer: dropout there is noise in the answer itself"
 SHARED = "its module is called in several places"
 GATE = "a gate: it scales other values, and a dropped gate closes"

@@ -1,12 +1,13 @@
 """Places for dropout that a run of the model shows."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from torch import nn
 
 from thinned.layers._rate import RateLayer
 from thinned.surgery._flow import Flow, ModuleCall
-from thinned.surgery._ops import ACTIVATES, GATES, MOVES, NORMALIZES, SAME, WEIGHS
+from thinned.surgery._ops import ACTIVATES, BATCH_NORMS, GATES, MOVES, NORMALIZES, SAME, WEIGHS
 from thinned.surgery._placement import (
     BATCH_FIRST,
     FEATURE_MAP,
@@ -16,6 +17,7 @@ from thinned.surgery._placement import (
     OUTPUT,
     SELF_NORMALIZING,
     SHARED,
+    SHIFT,
     TIME_FIRST,
     UNITS,
     UNUSED,
@@ -30,19 +32,20 @@ from thinned.surgery._swap_values import own_rate
 _OPAQUE = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
-def plan_by_flow(flow: Flow, whole: Iterable[nn.Module] = ()) -> Plan:
+def plan_by_flow(flow: Flow, whole: Iterable[nn.Module] = (), *, careful: bool = True) -> Plan:
     """Find the activations of linear and convolution layers, and the outputs of recurrent ones.
 
     Args:
         flow: what a run of the model recorded.
         whole: residual blocks that are dropped as a whole: nothing goes inside of them.
+        careful: leave out what a batch norm further on would notice.
     """
-    return _Finder(flow, {m for block in whole for m in block.modules()}).plan()
+    return _Finder(flow, {m for block in whole for m in block.modules()}, careful).plan()
 
 
 class _Finder:
-    def __init__(self, flow: Flow, covered: set[nn.Module]) -> None:
-        self.flow, self.covered = flow, covered
+    def __init__(self, flow: Flow, covered: set[nn.Module], careful: bool) -> None:
+        self.flow, self.covered, self.careful = flow, covered, careful
         self.found = Plan()
         self.times: dict[nn.Module, int] = {}
         for call in flow.calls:
@@ -51,7 +54,8 @@ class _Finder:
         for call in flow.calls:
             for _, value in call.inputs:
                 self.takers.setdefault(value, []).append(call)
-        self.trained = self._leads_to_weights()
+        self.trained = self._leads_to(WEIGHS)
+        self.normed = self._leads_to(BATCH_NORMS, NORMALIZES)
 
     def plan(self) -> Plan:
         for index, value in enumerate(self.flow.values):
@@ -68,13 +72,14 @@ class _Finder:
                 self._place_recurrent(call)
         return self.found
 
-    def _leads_to_weights(self) -> list[bool]:
-        """Say of each value whether a layer with weights makes something of it."""
+    def _leads_to(self, ops: AbstractSet[str], stop: AbstractSet[str] = frozenset()) -> list[bool]:
+        """Say of each value whether one of these operations makes something of it."""
         values = self.flow.values
         leads = [False] * len(values)
         for index in range(len(values) - 1, -1, -1):
             leads[index] = any(
-                leads[user] or values[user].op in WEIGHS for user in values[index].users
+                values[user].op in ops or (leads[user] and values[user].op not in stop)
+                for user in values[index].users
             )
         return leads
 
@@ -104,10 +109,14 @@ class _Finder:
         elif self._is_gate(index):
             self.found.left_out[path] = GATE
         elif norm := self._norm_after(index):
-            if self.times[norm.module] == 1:
+            if self.careful and self.normed[norm.outputs[0][1]]:
+                self.found.left_out[path] = SHIFT
+            elif self.times[norm.module] == 1:
                 self.found.spots.append(Spot(norm.path, norm.module, row))
             else:
                 self.found.left_out[path] = NORM_FOLLOWS
+        elif self.careful and self.normed[index]:
+            self.found.left_out[path] = SHIFT
         elif self._is_its_module(index, call):
             self.found.spots.append(Spot(path, call.module, row))
         else:
@@ -199,6 +208,8 @@ class _Finder:
             self.found.already.append(call.path)
         elif not self.trained[sequence]:
             self.found.left_out[call.path] = OUTPUT
+        elif self.careful and self.normed[sequence]:
+            self.found.left_out[call.path] = SHIFT
         elif made:
             row = BATCH_FIRST if call.module.batch_first else TIME_FIRST
             self.found.spots.append(Spot(call.path, call.module, row))

@@ -3,7 +3,7 @@
 from torch import nn
 
 from thinned.layers._rate import RateLayer
-from thinned.surgery._placement import OUTPUT, SHARED, UNSEEN, Plan, Spot, row_of
+from thinned.surgery._placement import OUTPUT, SHARED, SHIFT, UNSEEN, Plan, Spot, row_of
 from thinned.surgery._places import places
 from thinned.surgery._structure import (
     ACTIVATIONS,
@@ -14,12 +14,18 @@ from thinned.surgery._structure import (
     output_layer,
 )
 
+_BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 
-def plan_by_structure(model: nn.Module) -> Plan:
+
+def plan_by_structure(model: nn.Module, *, careful: bool = True) -> Plan:
     """Find activations of linear and convolution layers in chains that surely run in order.
 
     A chain is a plain ``Sequential``. The activation must follow the layer, with at most a norm
     between. What stands elsewhere is listed as not decided.
+
+    Args:
+        model: the model.
+        careful: leave out what a batch norm further on in the chain would notice.
     """
     plan = Plan()
     last = output_layer(model)
@@ -34,7 +40,10 @@ def plan_by_structure(model: nn.Module) -> Plan:
                 seen.add(module)
                 if fed is not None:
                     final = last is not None and fed is last.module
-                    _place(plan, fed, chain[index : index + 2], final, stands)
+                    rest = [m for _, m in chain[index + 2 :]]
+                    shifts = careful and any(isinstance(m, _BATCH_NORMS) for m in rest)
+                    reason = OUTPUT if final else SHIFT if shifts else None
+                    _place(plan, fed, chain[index : index + 2], reason, stands)
                 fed = None
             elif not isinstance(module, NORMS):
                 fed = None
@@ -48,14 +57,14 @@ def _place(
     plan: Plan,
     fed: nn.Module,
     chain: list[tuple[str, nn.Module]],
-    final: bool,
+    reason: str | None,
     stands: dict[nn.Module, int],
 ) -> None:
     (path, module), (next_path, following) = chain[0], [*chain, ("", nn.Module())][1]
     if isinstance(following, (*DROPOUTS, RateLayer)):
         plan.already.append(path)
-    elif final:
-        plan.left_out[path] = OUTPUT
+    elif reason is not None:
+        plan.left_out[path] = reason
     else:
         row = row_of(module, convolved=isinstance(fed, nn.modules.conv._ConvNd))
         host = (next_path, following) if isinstance(following, NORMS) else (path, module)

@@ -96,7 +96,7 @@ def _examine(flow: Flow, call: ModuleCall) -> "_Candidate | str":
         if not alike and call.outputs:
             reason = f"it changes the shape: {shape} to {flow.values[call.outputs[0][1]].shape}"
         for key, node in alike:
-            way = _shortcut(flow, node, given, call.first)
+            way = _shortcut(flow, node, given, call)
             if way is None or not way.adds or not _in_order(flow, way.moves, shape):
                 continue
             if len(alike) > 1:
@@ -112,8 +112,12 @@ def _examine(flow: Flow, call: ModuleCall) -> "_Candidate | str":
     return reason
 
 
-def _shortcut(flow: Flow, node: int, target: int, first: int) -> _Shortcut | None:
-    """Walk back from ``node`` to ``target``: additions, and norms and activations after them."""
+def _shortcut(flow: Flow, node: int, target: int, call: ModuleCall) -> _Shortcut | None:
+    """Walk back from ``node`` to ``target``: additions, and norms and activations after them.
+
+    Only additions of something that was made from the target count; a position embedding is none.
+    """
+    derived = _derived(flow, target, call.end)
     known: dict[int, _Shortcut | None] = {target: _Shortcut()}
     size = math.prod(flow.values[target].shape)
     waiting = [node]
@@ -123,7 +127,7 @@ def _shortcut(flow: Flow, node: int, target: int, first: int) -> _Shortcut | Non
             waiting.pop()
             continue
         at = flow.values[index]
-        before = list(_before(flow, index)) if index >= first else []
+        before = list(_before(flow, index)) if index >= call.first else []
         before = [i for i in before if math.prod(flow.values[i].shape) == size]
         unknown = [i for i in before if i not in known]
         if unknown:
@@ -131,8 +135,9 @@ def _shortcut(flow: Flow, node: int, target: int, first: int) -> _Shortcut | Non
             continue
         ways = [way for i in before if (way := known[i]) is not None]
         best = min(ways, key=lambda way: (way.after, not way.adds), default=None)
-        if best is not None and _adds(at.op):
-            best = replace(best, adds=best.adds | {index})
+        if best is not None and _adds(at.op) and _normed(flow, index) is None:
+            if all(i == target or i in derived for i in at.inputs):
+                best = replace(best, adds=best.adds | {index})
         elif best is not None and at.op in REORDERS:
             best = replace(best, moves=(*best.moves, index))
         elif best is not None:
@@ -140,6 +145,17 @@ def _shortcut(flow: Flow, node: int, target: int, first: int) -> _Shortcut | Non
         known[index] = best
         waiting.pop()
     return known[node]
+
+
+def _derived(flow: Flow, source: int, end: int) -> set[int]:
+    """Return the values before ``end`` that were made from ``source``."""
+    found: set[int] = set()
+    waiting = [source]
+    while waiting:
+        users = [u for u in flow.values[waiting.pop()].users if u < end and u not in found]
+        found.update(users)
+        waiting.extend(users)
+    return found
 
 
 def _in_order(flow: Flow, moves: tuple[int, ...], shape: tuple[int, ...]) -> bool:
@@ -161,16 +177,25 @@ def _adds(op: str) -> bool:
 
 def _before(flow: Flow, index: int) -> Iterator[int]:
     """Yield the values that a value may be the continuation of."""
-    node = flow.values[index]
-    if node.op == "add":
-        yield from node.inputs
-    elif node.op in ADDS_TO_FIRST or node.op in REORDERS or node.op in _AFTER:
-        yield from node.inputs[:1]
-    elif node.call >= 0:  # a norm written by hand, such as many RMSNorm
-        call = flow.calls[node.call]
-        is_norm = isinstance(call.module, NORMS) or type(call.module).__name__.endswith("Norm")
-        if is_norm and call.outputs and call.outputs[0][1] == index:
-            yield from (node for _, node in call.inputs[:1])
+    value = flow.values[index]
+    if (normed := _normed(flow, index)) is not None:
+        yield normed
+    elif value.op == "add":
+        yield from value.inputs
+    elif value.op in ADDS_TO_FIRST or value.op in REORDERS or value.op in _AFTER:
+        yield from value.inputs[:1]
+
+
+def _normed(flow: Flow, index: int) -> int | None:
+    """Return what a norm was given that made this value: many are written by hand."""
+    at = flow.values[index].call
+    call = flow.calls[at] if at >= 0 else None
+    if call is None or not call.inputs or not call.outputs or call.outputs[0][1] != index:
+        return None
+    by_hand = type(call.module).__name__.endswith("Norm") and all(
+        parameter.dim() < 2 for parameter in call.module.parameters()
+    )
+    return call.inputs[0][1] if by_hand or isinstance(call.module, NORMS) else None
 
 
 def _closed(flow: Flow, call: ModuleCall, given: int) -> bool:
@@ -191,14 +216,17 @@ def _weights_outside(flow: Flow, call: ModuleCall) -> bool:
 
 
 def _own(flow: Flow, candidates: dict[int, _Candidate]) -> dict[int, _Candidate]:
-    """Keep candidates that add something themselves, and do not jump over blocks."""
+    """Keep candidates that add something themselves, and are no chain of blocks nor a jump."""
     kept: dict[int, _Candidate] = {}
     for index in sorted(candidates, reverse=True):  # the inner ones first
         candidate = candidates[index]
         inner = [c for i, c in candidates.items() if i != index and flow.within(i, index)]
         chained: set[int] = set().union(*(c.adds for c in inner if c.adds <= candidate.adds))
-        jumped = [c for c in inner if not c.adds & candidate.adds and c.call.index in kept]
-        if candidate.adds - chained and len(jumped) < 2:
+        own = candidate.adds - chained
+        inside = _outermost(flow, {c.call.index: c for c in inner if c.call.index in kept})
+        on_it = [c for c in inside if c.adds <= candidate.adds]
+        beside = [c for c in inside if not c.adds & candidate.adds]
+        if own and len(on_it) <= len(own) and len(beside) < 2:
             kept[index] = candidate
     return kept
 

@@ -10,6 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from thinned.surgery._residual import Block
 from thinned.surgery._run_example import Arguments, run_example
+from thinned.surgery._state import seed_everything
 
 
 def batch_axes(model: nn.Module, arguments: Arguments, blocks: Iterable[Block]) -> dict[Block, int]:
@@ -82,6 +83,7 @@ def _outputs(model: nn.Module, arguments: Arguments, blocks: list[Block]) -> dic
         handles += [
             block.module.register_forward_hook(keep(block), prepend=True) for block in blocks
         ]
+        seed_everything(0)  # a forward may draw numbers in evaluation too
         run_example(model, arguments)
     finally:
         for handle in handles:
