@@ -48,7 +48,7 @@ def alive_in_eval(context: Context) -> Iterator[Hit]:
 
 
 def _has_its_own_rule(context: Context, node: Node) -> bool:
-    """Say whether it ran in a layer kept in a list or built in forward: other rules tell of those."""
+    """Say whether it ran in a layer kept in a list, or built in forward."""
     if not node.unregistered:
         return False
     around = [
