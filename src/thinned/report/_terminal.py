@@ -24,9 +24,7 @@ def summary(record: Record, page: Path | None = None) -> Panel:
     found = answer(record)
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
-    rows.add_column()
-    for line in found.evidence:
-        rows.add_row("", Text(line))
+    rows.add_column(overflow="fold")
     for tile in found.tiles:
         note = f" ({tile.note})" if tile.note else ""
         rows.add_row(Text(tile.title), Text(f"{tile.value}{note}"))
@@ -39,6 +37,8 @@ def summary(record: Record, page: Path | None = None) -> Panel:
     title = Text(f"{word}{found.headline}", style=f"bold {_STYLES[found.tone]}")
     body = Table.grid()
     body.add_row(title)
+    for line in found.evidence:
+        body.add_row(Text(f"· {line}"))
     body.add_row(rows)
     return Panel(body, title="thinned", title_align="left", border_style=_STYLES[found.tone])
 

@@ -1,0 +1,76 @@
+import importlib
+
+import pytest
+
+from helpers import tiny
+from thinned.callbacks import DropoutScheduler, OverfittingMonitor, ProgressMetrics
+
+
+def bar(namespace, name):
+    """A progress bar that notes what it was to show."""
+    base = getattr(importlib.import_module(f"{namespace}.callbacks"), name)
+
+    class Noting(base):
+        def __init__(self):
+            super().__init__()
+            self.shown = []
+
+        def get_metrics(self, *args):
+            return super().get_metrics(*args)
+
+        def on_train_batch_end(self, trainer, module, *args):
+            super().on_train_batch_end(trainer, module, *args)
+            self.shown.append(self.get_metrics(trainer, module))
+
+    return Noting()
+
+
+@pytest.mark.parametrize("namespace", tiny.NAMESPACES)
+def test_rate_and_gap_are_shown(namespace):
+    noting = bar(namespace, "TQDMProgressBar")
+    ours = [ProgressMetrics(), OverfittingMonitor("val_loss"), DropoutScheduler(0.3)]
+    done = tiny.fit([noting, *ours], max_epochs=2, namespace=namespace, enable_progress_bar=True)
+    assert noting.shown[0]["rate"] == pytest.approx(0.3)
+    assert "gap" not in noting.shown[0]
+    assert noting.shown[-1]["gap"] == ours[1].history[0]["overfit/gap/val_loss"]
+    assert "get_metrics" not in vars(noting)  # the bar has its own back
+    assert not {"rate", "gap"} & set(done.callback_metrics)
+
+
+def test_richs_bar_shows_the_rate():
+    noting = bar("pytorch_lightning", "RichProgressBar")
+    tiny.fit([noting, ProgressMetrics(), DropoutScheduler(0.3)], enable_progress_bar=True)
+    assert noting.shown[-1]["rate"] == pytest.approx(0.3)
+
+
+def test_each_of_a_few_groups_is_named():
+    noting = bar("pytorch_lightning", "TQDMProgressBar")
+    rates = DropoutScheduler({"net.2": 0.1, "net.5": 0.2})
+    tiny.fit([noting, ProgressMetrics(), rates], enable_progress_bar=True)
+    assert noting.shown[-1]["rate/net.2"] == pytest.approx(0.1)
+    assert noting.shown[-1]["rate/net.5"] == pytest.approx(0.2)
+
+
+def test_many_groups_are_summed_up():
+    class Rates(importlib.import_module("pytorch_lightning").Callback):
+        def __init__(self):
+            self.rates = {str(i): i / 10 for i in range(5)}
+
+    noting = bar("pytorch_lightning", "TQDMProgressBar")
+    tiny.fit([noting, ProgressMetrics(), Rates()], enable_progress_bar=True)
+    assert noting.shown[-1]["rates"] == "0 to 0.4"
+
+
+def test_the_bar_is_left_as_it_was_after_an_error():
+    class Fails(tiny.TinyModule):
+        def training_step(self, batch, batch_idx):
+            raise RuntimeError("gone")
+
+    noting = bar("pytorch_lightning", "TQDMProgressBar")
+    with pytest.raises(RuntimeError, match="gone"):
+        tiny.fit([noting, ProgressMetrics()], module=Fails(), enable_progress_bar=True)
+    assert "get_metrics" not in vars(noting)
+
+
+def test_without_a_bar_nothing_happens():
+    tiny.fit([ProgressMetrics(), DropoutScheduler(0.3)])
