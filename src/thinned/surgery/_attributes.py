@@ -66,13 +66,17 @@ def is_leaf_or_named(module: nn.Module, attribute: str) -> bool:
     return attribute not in _SHORT or is_leaf(module)
 
 
+# SpeechT5 draws with this "rate" what it keeps, in evaluation too: 0 would drop everything.
+_NO_RATES = frozenset({"speech_decoder_prenet_dropout"})
+
+
 def config_sites(path: str, module: nn.Module, reads: ClassReads) -> Iterator[Site]:
     """Find the rates that a module's forward reads off another object, such as its config."""
     for chain in sorted(reads.chains):
         if len(chain) < 2:
             continue
         wanted = _DROP.search(chain[-1]) or chain in reads.rates
-        if not wanted:
+        if not wanted or chain[-1] in _NO_RATES:
             continue
         owner = follow(module, chain[:-1])
         if owner is None or isinstance(owner, nn.Module | torch.Tensor | type):

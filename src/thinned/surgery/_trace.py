@@ -35,8 +35,8 @@ class Draw:
     @property
     def drops(self) -> bool:
         """Whether the operator drew a mask, and not just numbers or noise."""
-        if "attention" in self.name:  # the first number is the rate, for every fused kernel
-            return bool(self.numbers) and self.numbers[0] > 0.0
+        if "attention" in self.name:
+            return self.numbers[:1] > (0.0,)
         return "dropout" in self.name or "bernoulli" in self.name
 
     def carries(self, rate: float) -> bool:
@@ -85,10 +85,18 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch le
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:
-            values = (*args, *(kwargs or {}).values())
-            numbers = tuple(float(v) for v in values if type(v) in (float, int))
+            numbers = _numbers(func, args, kwargs or {})
             self.draws.append(Draw(str(func), numbers, *_caller(sys._getframe(1))))
         return func(*args, **(kwargs or {}))
+
+
+def _numbers(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[float, ...]:
+    """Return the numbers among a call's arguments; of a fused attention kernel, only its rate."""
+    names = [argument.name for argument in func._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    if "dropout_p" in names:
+        return (float(given.get("dropout_p", 0.0)),)
+    return tuple(float(value) for value in given.values() if type(value) in (float, int))
 
 
 def _caller(frame: FrameType | None) -> tuple[str, int, nn.Module | None]:
