@@ -1,0 +1,32 @@
+import io
+
+from rich.console import Console
+
+from helpers import records
+from thinned.report import read_run, summary
+
+
+def drawn(record, page=None, width=100):
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(summary(record, page))
+    return console.export_text()
+
+
+def test_verdict_figures_rates_and_report_are_told(tmp_path):
+    losses, more = records.overfitted()
+    told = drawn(read_run(records.write_run(tmp_path / "a", losses, more=more)), tmp_path / "x")
+    for part in ("overfitting: The run overfits", "best val_loss", "fair gap", "all 0.1", "x"):
+        assert part in told
+    assert "· " in told
+
+
+def test_markup_in_names_stays_text(tmp_path):
+    folder = records.write_run(tmp_path / "[bold]a[/bold]", metric="[red]loss")
+    told = drawn(read_run(folder))
+    assert "[red]loss" in told
+    assert "[bold]a[/bold]" in told
+
+
+def test_it_fits_a_narrow_terminal(tmp_path):
+    told = drawn(read_run(records.write_run(tmp_path / "a")), width=40)
+    assert max(len(line) for line in told.splitlines()) <= 40
