@@ -3,6 +3,7 @@
 All private names that concern the clock stand in this file.
 """
 
+import functools
 import importlib
 import math
 from collections.abc import Callable
@@ -25,17 +26,27 @@ def namespace(trainer: Any) -> str:
     Raises:
         TypeError: if it is a trainer of neither.
     """
-    for cls in type(trainer).__mro__:
+    return _namespace(type(trainer))  # type: ignore[arg-type]  # a class is hashable
+
+
+@functools.cache
+def _namespace(cls: Any) -> str:
+    for base in cls.__mro__:
         for name in NAMESPACES:
-            if cls.__module__ == name or cls.__module__.startswith(f"{name}."):
+            if base.__module__ == name or base.__module__.startswith(f"{name}."):
                 return name
-    msg = f"Expected a Trainer of lightning.pytorch or pytorch_lightning, got {type(trainer)!r}."
+    msg = f"Expected a Trainer of lightning.pytorch or pytorch_lightning, got {cls!r}."
     raise TypeError(msg)
 
 
 def lightning_class(trainer: Any, name: str) -> type:
     """Return the class ``callbacks.<name>`` of the trainer's own package."""
-    found = getattr(importlib.import_module(f"{namespace(trainer)}.callbacks"), name)
+    return _class(namespace(trainer), name)
+
+
+@functools.cache
+def _class(package: str, name: str) -> type:
+    found = getattr(importlib.import_module(f"{package}.callbacks"), name)
     if not isinstance(found, type):
         msg = f"Expected `name` to be that of a class in callbacks, got {name!r}."
         raise TypeError(msg)
@@ -97,7 +108,8 @@ def _counters(trainer: Any) -> Counters:
     now = batches.current
     over = now.ready == now.processed and (batches.is_last_batch or now.ready >= loop.max_batches)
     inside = epochs.started > epochs.processed or not over
-    accumulation, last_change = _accumulation(trainer)
+    limited = loop.max_steps != -1  # else nothing depends on how often the optimizer steps
+    accumulation, last_change = _accumulation(trainer) if limited else (None, 0)
     return Counters(
         batches_done=batches.total.completed,
         # Processed, and not completed: at a batch's end the step count has moved on as well.
@@ -105,13 +117,17 @@ def _counters(trainer: Any) -> Counters:
         epoch=trainer.current_epoch,
         epochs_done=epochs.processed,
         batches_per_epoch=loop.max_batches,
-        steps_done=trainer.global_step,
+        steps_done=trainer.global_step if limited else 0,
         max_epochs=math.inf if loop.max_epochs in (None, -1) else loop.max_epochs,
-        max_steps=math.inf if loop.max_steps == -1 else loop.max_steps,
-        accumulation=accumulation,
+        max_steps=loop.max_steps if limited else math.inf,
+        accumulation=accumulation or _one,
         last_change=last_change,
-        steps_per_batch=_steps_per_batch(trainer, batches.total.processed),
+        steps_per_batch=_steps_per_batch(trainer, batches.total.processed) if limited else None,
     )
+
+
+def _one(_: int) -> int:
+    return 1
 
 
 def _steps_per_batch(trainer: Any, processed: int) -> float | None:

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a training is.
 
     Attributes:
@@ -21,8 +20,7 @@ class Progress:
     fraction: float | None
 
 
-@dataclass(frozen=True)
-class Counters:
+class Counters(NamedTuple):
     """What the fit loop has counted, at the start of a batch, and what limits it.
 
     Attributes:

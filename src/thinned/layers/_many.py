@@ -26,10 +26,11 @@ class ManyRates:
     """
 
     def __init__(self, layers: Iterable[RateLayer]) -> None:
-        self._by_device: dict[torch.device, list[tuple[int, dict[str, object]]]] = {}
+        self._by_device: dict[torch.device, tuple[list[int], list[dict[str, object]]]] = {}
         for index, layer in enumerate(layers):
-            device = layer._rate.device
-            self._by_device.setdefault(device, []).append((index, vars(layer)))
+            indices, held = self._by_device.setdefault(layer._rate.device, ([], []))
+            indices.append(index)
+            held.append(vars(layer))
 
     @staticmethod
     def takes(layer: object) -> bool:
@@ -38,17 +39,19 @@ class ManyRates:
 
     def set(self, rate: float) -> None:
         """Set one checked rate everywhere."""
-        for device, layers in self._by_device.items():
+        for device, (_, layers) in self._by_device.items():
             with torch.inference_mode(mode=False):
                 tensor = torch.full((), rate, dtype=torch.float32, device=device)
-            for _, held in layers:
-                held["_p"], held["_rate"] = rate, tensor
+            for held in layers:
+                held["_p"] = rate
+                held["_rate"] = tensor
 
     def set_each(self, rates: Sequence[float]) -> None:
         """Set one checked rate a layer, in the order of the layers."""
-        for device, layers in self._by_device.items():
-            chosen = [rates[index] for index, _ in layers]
+        for device, (indices, layers) in self._by_device.items():
+            chosen = [rates[index] for index in indices]
             with torch.inference_mode(mode=False):
                 tensors = torch.tensor(chosen, dtype=torch.float32, device=device).unbind()
-            for (_, held), rate, tensor in zip(layers, chosen, tensors, strict=True):
-                held["_p"], held["_rate"] = rate, tensor
+            for held, rate, tensor in zip(layers, chosen, tensors, strict=True):
+                held["_p"] = rate
+                held["_rate"] = tensor
