@@ -24,6 +24,7 @@ from thinned.surgery._site import KINDS, PLACEHOLDER, Site
 from thinned.surgery._site_list import SiteList
 from thinned.surgery._sources import line_of
 from thinned.surgery._twins import twin_of
+from thinned.surgery._widths import widths
 
 
 def find_sites(
@@ -82,6 +83,7 @@ class Finder:
         self._modules = [(normalize(name), module) for name, module in named]
         self._reads = {type(module): reads_of(module) for _, module in self._modules}
         self._compiled = compiled_parts(model)
+        self._widths = widths(model)
 
     def sites(self) -> SiteList:
         """Return all sites, and what is out of their reach."""
@@ -92,7 +94,9 @@ class Finder:
             for site in self._sites_at(path, module):
                 first = found.get(site.key)
                 if first is None:
-                    site = dataclasses.replace(site, read_by=readers.get(site.key, ()))
+                    width = self._widths.get(id(module))
+                    readers_here = readers.get(site.key, ())
+                    site = dataclasses.replace(site, read_by=readers_here, width=width)
                     first = self._judge(site, elsewhere)
                 elif site.path not in first.paths:
                     first = dataclasses.replace(first, aliases=(*first.aliases, site.path))
