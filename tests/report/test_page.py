@@ -162,6 +162,12 @@ LINEAR = {"_target_": "thinned.schedules.Linear", "start": 0.0, "end": 0.8}
         (CONSTANT, "train longer", "thinned train seed=1 trainer.max_epochs=42"),
         (CONSTANT, "train less", "thinned train seed=1 trainer.max_epochs=8"),
         (CONSTANT, "keep", ""),
+        (CONSTANT, "", "thinned train -m schedule.rate=0,0.1,0.3 seed=1,2,3,4,5"),
+        (
+            None,
+            "",
+            "thinned train -m schedule=constant schedule.rate=0,0.2 seed=1,2,3,4,5",
+        ),
     ],
 )
 def test_what_to_do_can_be_copied(tmp_path, schedule, remedy, expected):

@@ -20,6 +20,7 @@ TONES = {
     "not enough evidence": ("calm", "?"),
 }
 STEP = 0.2  # the change of rate that the verdict was calibrated on
+_CONSTANT = "schedule=constant"
 _RATE_NAMES = ("rate", "end", "high", "start")
 
 
@@ -154,18 +155,11 @@ def _tiles(record: Record, went: Course) -> list[Tile]:
         last = list(gaps.values())[-1]
         note = "" if best is None else f"{signed(best)} at the best epoch"
         tiles.append(Tile("fair gap at the end", signed(last), note))
-    groups = [row.groups for row in record.rates if row.groups]
-    if groups:
-        last_rates = groups[-1]
-        span = sorted(set(last_rates.values()))
-        value = (
-            short(span[0], 3) if len(span) == 1 else f"{short(span[0], 3)} to {short(span[-1], 3)}"
-        )
-        peak = max(max(each.values()) for each in groups)
+    held = [rates for row in record.rates if (rates := row.groups or row.sites)]
+    if held:
+        last_rates, peak = held[-1].values(), max(max(rates.values()) for rates in held)
+        value = " to ".join(short(rate, 3) for rate in sorted({min(last_rates), max(last_rates)}))
         tiles.append(Tile("rate at the end", value, f"highest {short(peak, 3)}"))
-    elif record.sites:
-        live = sum(site.get("live") is not False for site in record.sites)
-        tiles.append(Tile("dropout sites", str(len(record.sites)), f"{live} not known to be dead"))
     return tiles
 
 
@@ -181,26 +175,34 @@ def command(record: Record, said: Verdict, went: Course) -> str:
         'thinned train seed=1 schedule.rate=0.3'
     """
     if "schedule" in record.config and isinstance(record.config["schedule"], (Mapping, type(None))):
-        change = _change(record, said.remedy, went)
+        change = _change(record, said, went)
         changed = {each.partition("=")[0] for each in change}
         kept = [e for e in record.overrides if e.lstrip("+").partition("=")[0] not in changed]
-        return " ".join(["thinned train", *kept, *change]) if change else ""
+        several = ["-m"] if any("," in each for each in change) else []
+        return " ".join(["thinned train", *several, *kept, *change]) if change else ""
     code = re.search(r"thinned\.\w+\([^)]*\)|Trainer\([^)]*\)", said.action)
     return code[0] if code else ""
 
 
-def _change(record: Record, remedy: str, went: Course) -> list[str]:
-    if remedy == "train longer":
+def _change(record: Record, said: Verdict, went: Course) -> list[str]:
+    """The overrides that do what the verdict says."""
+    if said.remedy == "train longer":
         return [f"trainer.max_epochs={2 * (int(went.last_epoch) + 1)}"]
-    if remedy == "train less":
+    if said.remedy == "train less":
         return [f"trainer.max_epochs={int(went.best_epoch) + 1}"]
     settings = flat({"schedule": record.config["schedule"] or {}})
     names = [f"schedule.{name}" for name in _RATE_NAMES]
     name = next((n for n in names if isinstance(settings.get(n), (int, float))), None)
-    if remedy == "raise the rate":
-        if name is None:
-            return ["schedule=constant", f"schedule.rate={STEP}"]
-        return [f"{name}={short(min(0.9, settings[name] + STEP), 3)}"]
-    if remedy == "lower the rate" and name is not None:
-        return [f"{name}={short(max(0.0, settings[name] - STEP), 3)}"]
-    return []
+    now = float(settings[name]) if name else 0.0
+    higher, lower = min(0.9, now + STEP), max(0.0, now - STEP)
+    if said.remedy == "raise the rate":
+        wanted = [higher]
+    elif said.remedy == "lower the rate" and name:
+        wanted = [lower]
+    elif not said.remedy and said.confidence:  # between two verdicts only a comparison decides
+        wanted = sorted({lower, now, higher})
+    else:
+        return []
+    rates = ",".join(short(rate, 3) for rate in wanted)
+    seeds = ["seed=1,2,3,4,5"] if len(wanted) > 1 else []
+    return [f"{name}={rates}", *seeds] if name else [_CONSTANT, f"schedule.rate={rates}", *seeds]

@@ -136,8 +136,11 @@ def _mean_line(
 
 
 def _choice(found: Comparison, chosen: Arm, *, numeric: bool) -> Figure:
+    shown = [arm for arm in found.arms if found.main.title in arm.estimates]
     return {
-        "x": _place(chosen, numeric=numeric),
+        "x": chosen.number
+        if numeric
+        else shown.index(chosen),  # a category's own name may be a number
         "y": chosen.estimates[found.main.title].mean,
         "text": "1-SE choice",
         "showarrow": True,

@@ -107,7 +107,7 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
     if any(row.groups for row in record.rates):
         text = "The rate of each group over time, read back from the modules."
         drawn["rates"] = (figures.rates(record), "Rates", text)
-    if any(row.sites for row in record.rates):
+    if any(rate > 0.0 for row in record.rates for rate in row.sites.values()):
         text = "Each row is a place in the model that holds a rate, the first layer on top."
         drawn["heat"] = (figures.heat(record.rates), "Rate of every site", text)
     return drawn
