@@ -44,18 +44,6 @@ class Finding:
         return sum(self.changes.values())
 
 
-def builders(rate: float = 0.0) -> dict[str, Callable[[], zoo.Built]]:
-    """Return all models, built with this rate of their own."""
-    made: dict[str, Callable[[], zoo.Built]] = {f"torch/{k}": v for k, v in zoo._torch().items()}
-    for name in zoo.TIMM:
-        made[f"timm/{name}"] = lambda name=name: zoo.build_timm(name, rate)
-    for name in zoo.TORCHVISION:
-        made[f"torchvision/{name}"] = lambda name=name: zoo.build_torchvision(name)
-    for name in zoo.TRANSFORMERS:
-        made[f"transformers/{name}"] = lambda name=name: zoo.build_transformers(name, rate)
-    return made
-
-
 def call(model: nn.Module, given: Any) -> list[Tensor]:
     """Run the model; return the floating tensors it returned."""
     if isinstance(given, dict):
@@ -169,7 +157,7 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
 
 def survey(words: list[str], variant: Any, rate: float) -> Iterator[Finding]:
     """Examine all models whose name contains one of the words."""
-    for name, build in builders(rate).items():
+    for name, build in zoo.builders(rate).items():
         if words and not any(word in name for word in words):
             continue
         try:

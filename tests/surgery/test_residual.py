@@ -270,6 +270,15 @@ def test_twice_is_once():
     )
 
 
+def test_the_axis_of_the_samples_where_the_model_turns_them():
+    class Turning(Chain):
+        def forward(self, x):
+            return super().forward(x.transpose(0, 1)).transpose(0, 1)
+
+    edit = insert(Turning(TimesFirst()))
+    assert drops(edit)["blocks.0:drop_path"].layer.batch_dim == 1
+
+
 @pytest.mark.parametrize("batch", [1, BATCH])
 def test_the_axis_of_the_samples(batch):
     model = Chain(TimesFirst())

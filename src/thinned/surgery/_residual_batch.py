@@ -28,17 +28,19 @@ def batch_axes(model: nn.Module, arguments: Arguments, blocks: Iterable[Block]) 
     blocks = list(blocks)
     plain = _outputs(model, arguments, blocks)
     found: dict[Block, int] = {}
-    for axis in (0, 1):
-        size = _size(arguments, axis)
+    for samples in (0, 1):  # the axis in the example
+        size = _size(arguments, samples)
         open_ = [block for block in blocks if block not in found]
         if size is None or not open_:
             continue
-        moved = _outputs(model, _changed(arguments, axis), open_) if size > 1 else {}
+        moved = _outputs(model, _changed(arguments, samples), open_) if size > 1 else {}
         for block in open_:
-            if len(block.shape) <= max(axis, 1) or block.shape[axis] != size:
-                continue
-            if block not in moved or _only_first(plain[block], moved[block], axis):
-                found[block] = axis
+            for axis in (samples, 1 - samples):  # the axis in the block
+                if len(block.shape) <= max(axis, 1) or block.shape[axis] != size:
+                    continue
+                if block not in moved or _only_first(plain[block], moved[block], axis):
+                    found[block] = axis
+                    break
     return found
 
 

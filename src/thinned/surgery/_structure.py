@@ -92,9 +92,9 @@ def neighbours(place: Place) -> list[nn.Module]:
     not known, and so all layers beside the module: they show something where they agree.
     """
     _, parent, name = place.slots[0]
-    beside = [(key, child) for key, child in parent._modules.items() if child is not None]
+    beside = list(parent.named_children())
     if not is_plain_sequential(parent):
-        return [m for key, child in beside if key != name for m in child.modules()]
+        return [child for key, child in beside if key != name and not child._modules]
     at = [key for key, _ in beside].index(name)
     before = [m for _, child in beside[:at] for m in child.modules()]
     after = [m for _, child in beside[at + 1 :] for m in child.modules()]

@@ -15,7 +15,7 @@ from thinned.surgery._hand_over import same_state
 from thinned.surgery._patterns import EVERYTHING, as_patterns
 from thinned.surgery._places import Place, Scope, holdings, places
 from thinned.surgery._structure import output_layer
-from thinned.surgery._swap_rules import readers_of_rates, refusal
+from thinned.surgery._swap_rules import never_called, readers_of_rates, refusal
 from thinned.surgery._swap_values import Key, Policy, Value, as_value, key_matches
 
 
@@ -85,10 +85,14 @@ def swap(
         if place is shielded and next(place.module.parameters(), None) is not None:
             left_out[place.path] = "the output layer; name it in `include` to swap it too"
             continue
+        if value.layer is not None and (reason := never_called(place, value.layer, readers)):
+            refused[place.path] = reason
+            continue
         new = value.make(place, rate)
         if new is None:
             continue
-        if not force and (reason := refusal(model, place, new, readers)):
+        reason = never_called(place, type(new), readers) or refusal(model, place, new)
+        if reason and not force:
             refused[place.path] = reason
             continue
         changes.append(_exchange(place, new))

@@ -38,30 +38,21 @@ def readers_of_rates(model: nn.Module) -> dict[int, str]:
     }
 
 
-def refusal(
-    model: nn.Module, place: Place, new: nn.Module, readers: Mapping[int, str]
-) -> str | None:
-    """Return why ``new`` must not take the place of a module, or ``None``."""
-    return (
-        _read_for_its_rate(place, new, readers)
-        or _alpha_without_selu(model, place, new)
-        or _wrong_axes(place, new)
-    )
-
-
-def _read_for_its_rate(place: Place, new: nn.Module, readers: Mapping[int, str]) -> str | None:
+def never_called(place: Place, layer: type[nn.Module], readers: Mapping[int, str]) -> str | None:
+    """Return why a module must not be replaced, since its rate is read and it is not called."""
     reader = readers.get(id(place.module))
-    if reader is None or _same_noise(place.module, new):
+    both_elementwise = isinstance(place.module, nn.Dropout) and issubclass(layer, nn.Dropout)
+    if reader is None or both_elementwise:
         return None
     return (
         f"{reader} reads its rate for a fused attention and may never call it, so "
-        f"{type(new).__name__} would have no effect there"
+        f"{layer.__name__} would have no effect there"
     )
 
 
-def _same_noise(old: nn.Module, new: nn.Module) -> bool:
-    """Say whether both drop single elements: then the rate that is read means the same."""
-    return isinstance(old, nn.Dropout) and isinstance(new, nn.Dropout) and hasattr(new, "p")
+def refusal(model: nn.Module, place: Place, new: nn.Module) -> str | None:
+    """Return why ``new`` must not take the place of a module, or ``None``."""
+    return _alpha_without_selu(model, place, new) or _wrong_axes(place, new)
 
 
 def _alpha_without_selu(model: nn.Module, place: Place, new: nn.Module) -> str | None:

@@ -55,7 +55,7 @@ class Layers:
         return (
             type(module) in (self.row.layers if self.row else (self.layer,))
             and (rate is None or own_rate(module) == rate)
-            and all(getattr(module, name, None) == value for name, value in self.options.items())
+            and all(getattr(module, name, value) == value for name, value in self.options.items())
         )
 
     def make(self, place: Place, rate: float | None) -> nn.Module:
