@@ -23,14 +23,19 @@ from thinned.callbacks import RunRecord
 from ._build import build, build_all
 from ._errors import ConfigError
 from .models import Task
+from .pruning import SuccessiveHalving
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a job measured: its last validation, its test, and what a sweeper minimizes."""
+    """What a job measured: its last validation, its test, and what a sweeper minimizes.
+
+    ``stopped_at`` is the number of epochs after which the sweep stopped it, or None.
+    """
 
     metrics: dict[str, float]
     objective: Any
+    stopped_at: int | None
 
 
 def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
@@ -57,7 +62,8 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
             metrics |= _test(trainer, model, data)
         logger.info("%s: %s", _short(folder), _line(metrics))
-    return Result(metrics, objective)
+        halvings = [c for c in _callbacks(trainer) if isinstance(c, SuccessiveHalving)]
+    return Result(metrics, objective, halvings[0].stopped_at if halvings else None)
 
 
 def _model(cfg: DictConfig, data: Any) -> pl.LightningModule:
@@ -127,6 +133,10 @@ def _test(trainer: pl.Trainer, model: pl.LightningModule, data: Any) -> dict[str
     return _numbers(trainer)
 
 
+def _callbacks(trainer: pl.Trainer) -> list[Any]:
+    return list(getattr(trainer, "callbacks", []))  # Lightning does not declare it
+
+
 def _numbers(trainer: pl.Trainer) -> dict[str, float]:
     return {key: float(value) for key, value in trainer.callback_metrics.items()}
 
@@ -169,6 +179,8 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message="The number of training batches")
         warnings.filterwarnings("ignore", message=".*LeafSpec")
+        # A resumed run has a folder of its own.
+        warnings.filterwarnings("ignore", message="The dirpath has changed")
         for one in voices:
             one.setLevel(logging.WARNING)
         try:

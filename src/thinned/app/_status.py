@@ -32,9 +32,9 @@ class JobStatus:
         self._speaks = os.environ.get("LOCAL_RANK", "0") == "0"
         self._write()
 
-    def finished(self, metrics: dict[str, float]) -> None:
-        """Note that the job came to its end, and what it measured."""
-        self._end(status="finished", metrics=metrics)
+    def finished(self, metrics: dict[str, float], stopped_at: int | None = None) -> None:
+        """Note that the job came to its end, what it measured, and whether the sweep stopped it."""
+        self._end(status="finished", metrics=metrics, stopped_at=stopped_at)
 
     def failed(self, error: BaseException) -> None:
         """Note what stopped the job."""

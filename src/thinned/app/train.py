@@ -80,7 +80,7 @@ def job(cfg: DictConfig) -> Any:
             raise
         _failures.append(error)  # raised, Hydra would add lines of its own
         return None
-    status.finished(result.metrics)
+    status.finished(result.metrics, result.stopped_at)
     return result.objective
 
 

@@ -1,0 +1,62 @@
+"""Asynchronous successive halving: who goes on at a rung."""
+
+import pytest
+import pytorch_lightning as pl
+
+from helpers import tiny
+from thinned.app.pruning import SuccessiveHalving
+
+
+def _run(folder, value, **options):
+    """Fit four epochs of a run whose metric is `value`; return the epochs that it got."""
+
+    class Fixed(tiny.TinyModule):
+        def validation_step(self, batch, batch_idx):
+            self.log("score", float(value))
+
+    halving = SuccessiveHalving(folder, "score", first=1, reduction=2, **options)
+    trainer = pl.Trainer(
+        max_epochs=4,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        callbacks=[halving],
+    )
+    trainer.fit(Fixed(), tiny.loader(), tiny.loader())
+    assert halving.stopped_at in (None, trainer.current_epoch)
+    return trainer.current_epoch
+
+
+def test_only_the_better_half_goes_on(tmp_path):
+    epochs = [_run(tmp_path, value) for value in (0.5, 0.6, 0.4, 0.9, 0.1)]
+    # The first has no company. 0.6 is behind 0.5; 0.4 leads; 0.9 is last; 0.1 leads.
+    assert epochs == [4, 1, 4, 1, 4]
+
+
+def test_more_is_better_where_it_is_said(tmp_path):
+    assert [_run(tmp_path, value, mode="max") for value in (0.5, 0.6, 0.4)] == [4, 4, 1]
+
+
+def test_nan_never_leads(tmp_path):
+    assert [_run(tmp_path, value) for value in (0.5, float("nan"))] == [4, 1]
+
+
+def test_without_a_folder_nothing_is_stopped():
+    assert [_run(None, value) for value in (0.5, 0.9)] == [4, 4]
+
+
+def test_a_key_that_is_not_logged_is_named(tmp_path):
+    halving = SuccessiveHalving(tmp_path, "scoer", first=1)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        callbacks=[halving],
+    )
+    with pytest.raises(ValueError, match=r"`monitor` to be a logged key, got 'scoer'. Logged: '"):
+        trainer.fit(tiny.TinyModule(), tiny.loader(), tiny.loader())

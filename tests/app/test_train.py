@@ -1,0 +1,188 @@
+"""`thinned train` from end to end, in this process."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers.app import only, statuses
+from thinned.report import read_record
+
+FAMILIES = ("mlp", "cnn", "gru", "transformer")
+DATA = ("digits", "breast_cancer", "wine", "diabetes")
+
+
+@pytest.mark.parametrize(("data", "model"), list(zip(DATA, FAMILIES, strict=True)))
+def test_each_family_and_each_data_set_train(data, model, train, quick):
+    code, err = train(*quick, f"data={data}", f"model={model}", "schedule.end=0.5")
+    assert code == 0, err
+    record = read_record(only("runs/*/*/record.jsonl"))
+    assert record.status == "finished"
+    values = record.metrics[-1].values
+    assert {"val_loss", "overfit/gap/val_loss"} <= set(values)
+    assert ("val_mae" if data == "diabetes" else "val_acc") in values
+    assert record.rates[-1].groups == {"all": 0.5}  # the last step has the schedule's end
+
+
+def test_what_a_run_leaves_behind(train, quick):
+    code, err = train(*quick, "name=mine", "seed=3", "pages=true")
+    assert code == 0, err
+    folder = only("runs/*/*")
+    assert folder.name.endswith(f"-{os.getpid()}")
+    for name in (
+        "record.jsonl",
+        "report.html",
+        "status.json",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        ".hydra/config.yaml",
+    ):
+        assert (folder / name).is_file(), name
+    record = read_record(folder / "record.jsonl")
+    assert (record.name, record.seed) == ("mine", 3)
+    assert record.config["schedule"]["end"] == 0.5
+    status = json.loads((folder / "status.json").read_text())
+    assert status["status"] == "finished"
+    assert {"val_loss", "test_loss", "test_acc"} <= set(status["metrics"])
+    assert list(folder.parents[2].iterdir()) == [folder.parents[1]]  # nothing beside runs/
+
+
+def test_the_checkpoint_loads_into_the_plain_model(train, quick):
+    from thinned.app.models import Task, mlp
+
+    train(*quick, "variant=gaussian", "callbacks=full")
+    state = torch.load(only("runs/*/*/checkpoints/best.ckpt"), weights_only=True)["state_dict"]
+    Task(mlp((1, 8, 8), 10), torch.optim.SGD).load_state_dict(state, strict=True)
+
+
+def test_two_seeds_differ_and_one_seed_repeats(train, quick):
+    for seed in (1, 1, 2):
+        train(*quick, f"seed={seed}", "name=run")
+    paths = sorted(only("runs/*").glob("*/status.json"))
+    losses = [json.loads(path.read_text())["metrics"]["val_loss"] for path in paths]
+    assert len(losses) == 3
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("choice", ["callbacks=[monitor,record]", "schedule=none"])
+def test_without_a_scheduler_the_rates_stay_the_models(choice, train, quick):
+    code, err = train(*quick, choice, "model.dropout=0.25")
+    assert code == 0, err
+    record = read_record(only("runs/*/*/record.jsonl"))
+    assert record.rates[-1].groups == {}
+    assert {site["rate"] for site in record.sites} == {0.25}
+
+
+def test_callbacks_none_attaches_nothing_of_ours(train, quick):
+    arguments = [one for one in quick if not one.startswith("callbacks.")]
+    code, err = train(*arguments, "callbacks=none")
+    assert code == 0, err
+    assert not list(only("runs/*/*").glob("record.jsonl"))
+
+
+def test_a_rate_for_each_part(train, quick):
+    train(*quick, "schedule=groups", "schedule.body=0.1", "schedule.head=0.6")
+    assert read_record(only("runs/*/*/record.jsonl")).rates[-1].groups == {"body": 0.1, "head": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("variant", "model", "more", "cls"),
+    [
+        ("spatial", "cnn", "seed=0", "SpatialDropout"),
+        ("alpha", "mlp", "model.activation=selu", "AlphaDropout"),
+        ("gaussian", "mlp", "seed=0", "GaussianDropout"),
+        ("dropconnect", "mlp", "seed=0", "DropConnectLinear"),
+        ("variational", "gru", "seed=0", "VariationalGRU"),
+    ],
+)
+def test_each_variant_trains(variant, model, more, cls, train, quick):
+    code, err = train(*quick, f"variant={variant}", f"model={model}", more)
+    assert code == 0, err
+    record = read_record(only("runs/*/*/record.jsonl"))
+    assert cls in {site["class"] for site in record.sites}
+
+
+def test_a_run_goes_on_from_its_checkpoint(train, quick):
+    train(*quick, "seed=5")
+    checkpoint = only("runs/*/*/checkpoints/last.ckpt")
+    code, err = train(*quick, "seed=5", "trainer.max_epochs=4", f"ckpt_path={checkpoint}")
+    assert code == 0, err
+    record = read_record(sorted(only("runs/*").glob("*/record.jsonl"))[-1])
+    assert [row.epoch for row in record.metrics] == [1, 2, 3, 4]
+
+
+def test_a_users_own_model_is_left_as_it_is(train, quick, tmp_path, monkeypatch):
+    (tmp_path / "my_nets.py").write_text(
+        "import torch\n"
+        "def build(shape, outputs, width):\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, width),\n"
+        "        torch.nn.Dropout(0.1), torch.nn.Linear(width, outputs))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    node = "model={_target_:my_nets.build,_partial_:true,width:12}"
+    code, err = train(*quick, f"++{node}", "~model.widths", "~model.activation", "~model.dropout")
+    assert code == 2
+    assert "To allow its package: allow_targets=[my_nets]" in err
+    code, err = train(
+        *quick,
+        f"++{node}",
+        "~model.widths",
+        "~model.activation",
+        "~model.dropout",
+        "allow_targets=[my_nets]",
+    )
+    assert code == 0, err
+
+
+def test_no_network_is_touched_and_loggers_write_into_the_runs_folder(train, quick):
+    code, err = train(*quick, "logger=[wandb,csv,tensorboard]", "trainer.log_every_n_steps=1")
+    assert code == 0, err
+    folder = only("runs/*/*")
+    assert list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    assert "dropout/all/rate" in (folder / "csv" / "metrics.csv").read_text()
+    assert list(folder.glob("tensorboard/events.out.*"))
+    assert not Path("wandb").exists()
+    assert not Path("lightning_logs").exists()
+
+
+def test_jobs_of_one_process_are_runs_of_their_own_also_after_a_failure(train, quick):
+    """Three jobs, the second fails while it trains: three W&B runs, one group, all reported."""
+    import wandb
+
+    from helpers.wandb_files import read_offline
+
+    code, err = train(
+        "-m",
+        *quick,
+        "logger=wandb",
+        "data=wine",
+        "data.train_size=30",
+        "optimizer.lr=0.01,-1,0.02",
+        "model.widths=[16,16]",
+    )
+    assert code == 1
+    assert wandb.run is None
+    assert [status["status"] for status in statuses()] == ["finished", "failed", "finished"]
+    assert "3 of 3 jobs done, 1 failed" in err
+    assert "Invalid learning rate: -1" in err
+    runs = sorted(only("multirun/*/*").glob("*/wandb/offline-run-*/run-*.wandb"))
+    assert [path.parts[-4] for path in runs] == ["0", "1", "2"]
+    found = read_offline(only("multirun/*/*"))
+    assert len({run.run_id for run in found}) == 3
+    assert [run.exit_code for run in found] == [0, 1, 0]
+
+
+def test_an_interrupted_run_says_so(train, quick, monkeypatch):
+    from thinned.app.models import Task
+
+    def interrupt(self, batch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Task, "training_step", interrupt)
+    with pytest.raises(SystemExit):
+        train(*quick)
+    assert json.loads(only("runs/*/*/status.json").read_text())["status"] == "interrupted"
+    assert "wandb" not in sys.modules or sys.modules["wandb"].run is None

@@ -1,0 +1,183 @@
+"""Our groups in somebody else's Hydra application, and our components elsewhere."""
+
+import importlib
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import MissingConfigException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from helpers.app import python
+from thinned.app._conf import conf_dir
+
+MAIN = """
+import sys
+import hydra
+from omegaconf import OmegaConf
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    print(OmegaConf.to_yaml(cfg, resolve=True))
+    print("heavy:", sorted({"torch", "thinned.app", "wandb"} & set(sys.modules)))
+
+main()
+"""
+
+
+@pytest.fixture
+def app(tmp_path):
+    """An application with a group `callbacks` of its own, which is not ours."""
+    conf = tmp_path / "conf"
+    (conf / "callbacks").mkdir(parents=True)
+    (conf / "callbacks" / "mine.yaml").write_text("own: 1\n")
+    (conf / "config.yaml").write_text(
+        "defaults:\n"
+        "  - _self_\n"
+        "  - callbacks@own: mine\n"
+        "  - thinned/callbacks@callbacks: default\n"
+        "  - thinned/schedule@schedule: cosine\n"
+        "lr: 0.1\n"
+    )
+    (tmp_path / "main.py").write_text(MAIN)
+    return conf
+
+
+def test_compose_finds_our_groups_and_leaves_the_users(app):
+    with initialize_config_dir(str(app), version_base="1.3"):
+        cfg = compose("config", ["schedule.end=0.3", "thinned/schedule@schedule=linear"])
+    assert cfg.own == {"own": 1}
+    assert set(cfg) == {"own", "lr", "callbacks", "schedule"}  # no top-level node of our own app
+    assert cfg.callbacks.dropout.schedule._target_ == "thinned.schedules.Linear"
+    assert cfg.callbacks.dropout.schedule.end == 0.3
+
+
+def test_a_typing_error_lists_our_options(app):
+    with (
+        initialize_config_dir(str(app), version_base="1.3"),
+        pytest.raises(MissingConfigException, match="Could not find 'thinned/schedule/cosin'") as e,
+    ):
+        compose("config", ["thinned/schedule@schedule=cosin"])
+    assert "cosine" in e.value.options
+
+
+@pytest.mark.parametrize("group", ["data", "trainer", "experiment", "logger", "search"])
+def test_what_needs_our_own_top_level_is_not_shared(app, group):
+    with (
+        initialize_config_dir(str(app), version_base="1.3"),
+        pytest.raises(MissingConfigException, match=f"Could not find 'thinned/{group}"),
+    ):
+        compose("config", [f"+thinned/{group}={'default' if group == 'trainer' else 'none'}"])
+
+
+SHARED = [
+    (group, path.stem)
+    for group in ("callbacks", "schedule", "variant")
+    for path in sorted((conf_dir() / group).glob("*.yaml"))
+    if path.stem not in {"none", "halving"}
+]
+
+
+@pytest.mark.parametrize(("group", "option"), SHARED, ids=["/".join(pair) for pair in SHARED])
+def test_every_shared_option_instantiates_as_lightning_hydra_template_does(group, option, app):
+    (app / "config.yaml").write_text(
+        "defaults:\n  - _self_\n"
+        f"  - thinned/{group}"
+        + (f"@{group}: {option}\n" if group != "variant" else f": {option}\n")
+    )
+    with initialize_config_dir(str(app), version_base="1.3"):
+        cfg = compose("config")
+    if group == "schedule":
+        made = instantiate(cfg.schedule, _convert_="all")
+        assert made
+        return
+    callbacks = []
+    for node in cfg.callbacks.values():  # the template's own loop
+        if isinstance(node, DictConfig) and "_target_" in node:
+            callbacks.append(instantiate(node))
+    assert len(callbacks) == len(cfg.callbacks) > 0
+
+
+@pytest.mark.multiprocess
+def test_hydra_main_composes_ours_and_imports_nothing_heavy(app):
+    done = python("main.py", "schedule.end=0.25")
+    assert done.returncode == 0, done.stderr
+    text, _, heavy = done.stdout.partition("heavy: ")
+    assert yaml.safe_load(text)["callbacks"]["dropout"]["schedule"]["end"] == 0.25
+    assert heavy.strip() == "['thinned.app']"  # only where the files are
+
+
+@pytest.mark.multiprocess
+def test_an_application_that_does_not_use_us_sees_nothing_of_us(tmp_path):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text("lr: 0.1\n")
+    (tmp_path / "main.py").write_text(MAIN)
+    help_text = python("main.py", "--help")
+    assert "thinned" not in help_text.stdout + help_text.stderr
+    run = python("main.py")
+    assert run.stdout.strip().endswith("heavy: []")
+    assert run.stderr == ""
+    wrong = python("main.py", "trainer=ddp")
+    assert "Could not override 'trainer'" in wrong.stderr
+
+
+def test_lightning_cli_instantiates_every_public_callback_and_schedule():
+    from jsonargparse import ArgumentParser
+    from pytorch_lightning import Callback
+
+    import thinned.callbacks
+    from thinned.schedules import PROFILES, SCHEDULES, Schedule
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--callback", type=Callback)
+    parser.add_argument("--schedule", type=Schedule)
+    names = [
+        n for n in thinned.callbacks.__all__ if isinstance(getattr(thinned.callbacks, n), type)
+    ]
+    assert len(names) >= 6
+    for name in names:
+        node = {"class_path": f"thinned.callbacks.{name}", "init_args": _CALLBACKS.get(name, {})}
+        made = parser.instantiate_classes(parser.parse_object({"callback": node})).callback
+        assert type(made).__name__ == name
+    for name, cls in SCHEDULES.items():
+        node = yaml.safe_load((conf_dir() / "schedule" / f"{name}.yaml").read_text())
+        arguments = {key: _class_path(item) for key, item in node.items() if key != "_target_"}
+        node = {"class_path": f"thinned.schedules.{cls.__name__}", "init_args": arguments}
+        made = parser.instantiate_classes(parser.parse_object({"schedule": node})).schedule
+        assert 0 <= made(0.5) <= 1
+    assert PROFILES
+
+
+# What has no default.
+_CALLBACKS = {
+    "DropoutScheduler": {
+        "schedule": {
+            "class_path": "thinned.schedules.Linear",
+            "init_args": {"start": 0.0, "end": 0.3},
+        }
+    },
+    "LayerSwap": {"mapping": {"Dropout": "spatial"}},
+}
+
+
+def _class_path(value):
+    """Turn Hydra's nodes into jsonargparse's, which a list of any type does not convert."""
+    if isinstance(value, dict):
+        arguments = {key: _class_path(item) for key, item in value.items() if key != "_target_"}
+        return {"class_path": value["_target_"], "init_args": arguments}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [0.1, 0.2]
+    return value
+
+
+def test_the_plugin_alone_imports_nothing_of_ours():
+    plugin = importlib.import_module("hydra_plugins.thinned_searchpath.plugin")
+    source = plugin.ThinnedConfigSource("thinned", "thinned://")
+    assert source.available()
+    assert not source.is_group("")
+    assert not source.is_group("trainer")
+    assert source.list("", None) == []
+    assert source.is_group("thinned/schedule")
+    assert source.is_config("thinned/schedule/linear")
+    assert "cosine" in source.list("thinned/schedule", None)
