@@ -293,7 +293,7 @@ def test_a_run_shows_whether_a_recurrent_output_is_read():
 
     x = torch.randn(3, 5, 4)
     edit = thinned.insert(Reader(state=False), example_input=x)
-    assert layers(edit)["rnn:dropout"].batch_dim == 0
+    assert layers(edit)["rnn:inserted_dropout"].batch_dim == 0  # `rnn:dropout` is the LSTM's own
     with pytest.raises(thinned.NoEffectError, match="rnn: nothing that is trained reads"):
         thinned.insert(Reader(state=True), example_input=x)
 

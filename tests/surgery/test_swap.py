@@ -363,6 +363,10 @@ def test_strip_wants_a_copy():
     edit = thinned.swap(net, {"Dropout": "spatial"})
     with pytest.raises(ValueError, match=r"Use `undo\(\)`"):
         edit.strip(net)
+    ema = copy.deepcopy(net)
+    assert edit.strip(ema) == 2
+    with pytest.raises(thinned.NoEffectError, match="stripped before"):
+        edit.strip(ema)
 
 
 def test_averaged_model_between_swap_and_undo():
@@ -373,3 +377,26 @@ def test_averaged_model_between_swap_and_undo():
     edit.undo()
     average.update_parameters(net)
     assert edit.strip(average.module) == 2
+
+
+@pytest.fixture
+def process_group(tmp_path):
+    """One process that is a group of its own."""
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_models_in_ddp_and_fsdp_are_refused(process_group):
+    from torch.distributed.fsdp import fully_shard
+    from torch.nn.parallel import DistributedDataParallel
+
+    with pytest.raises(RuntimeError, match="in DistributedDataParallel"):
+        thinned.swap(DistributedDataParallel(tiny.mlp()), {"Dropout": "spatial"})
+    sharded = Whole(*tiny.mlp())
+    mesh = torch.distributed.init_device_mesh("cpu", (1,))
+    fully_shard(sharded.layers[3], mesh=mesh)
+    with pytest.raises(RuntimeError, match=r"`model.layers.3` in FSDP \(fully_shard\)"):
+        thinned.insert(sharded, "dropout", after="ReLU")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from thinned._errors import NoEffectError
 from thinned.surgery._changes import Change
 from thinned.surgery._find import find_sites
 from thinned.surgery._site_list import SiteList
@@ -108,11 +109,17 @@ class Edit:
 
         Raises:
             ValueError: if ``model`` is the edited model itself.
+            NoEffectError: if nothing of this edit is in it.
         """
         if model is self._model:
             msg = "Expected a copy of the edited model, got the model itself. Use `undo()`."
             raise ValueError(msg)
-        return sum(change.strip(model) for change in reversed(self._changes))
+        count = sum(change.strip(model) for change in reversed(self._changes))
+        if not count and self._changes:
+            msg = f"Expected a copy of the edited model, got a {type(model).__name__} that holds "
+            msg += f"nothing of {self!r}: it was stripped before, or copied before the edit."
+            raise NoEffectError(msg)
+        return count
 
     def _refuse_if_covered(self) -> None:
         live = set(self._model.modules())

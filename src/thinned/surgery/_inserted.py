@@ -22,6 +22,8 @@ class Inserted:
             module that carries it.
 
     Attributes:
+        name: what stands behind the colon in its path, the kind unless the module that carries it
+            has a rate of that name itself (``gru:dropout`` is the GRU's own).
         training: ``None`` follows the module that carries the hook; ``True`` or ``False`` overrule
             it (Monte Carlo dropout sets True, then what was there before).
     """
@@ -30,6 +32,7 @@ class Inserted:
 
     def __init__(self, layer: RateLayer) -> None:
         self.layer = layer.train()
+        self.name = layer.kind
 
     @property
     def p(self) -> float:
@@ -50,6 +53,11 @@ class Inserted:
 
     def attach(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
         """Register with ``host``, and return what removes it again."""
+        if hasattr(host, self.kind):
+            self.name = f"inserted_{self.kind}"
+        return self._register(host)
+
+    def _register(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
         raise NotImplementedError
 
     def is_on(self, host: nn.Module) -> bool:
@@ -60,8 +68,7 @@ class Inserted:
 class AfterOutput(Inserted):
     """Drops in what a module returns."""
 
-    def attach(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
-        """Register as a forward hook of ``host``."""
+    def _register(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
         return (host.register_forward_hook(self),)
 
     def __call__(self, host: nn.Module, _: tuple[Any, ...], output: Any) -> Any:
@@ -72,8 +79,7 @@ class AfterOutput(Inserted):
 class BeforeInput(Inserted):
     """Drops in what a module is given: the place after an activation that is no module."""
 
-    def attach(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
-        """Register as a forward pre-hook of ``host``."""
+    def _register(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
         return (host.register_forward_pre_hook(self),)
 
     def __call__(self, host: nn.Module, args: tuple[Any, ...]) -> Any:

@@ -80,8 +80,7 @@ class AroundBlock(Inserted):
         self.source, self.result = source, result
         self._rows: tuple[Tensor, Tensor] | None = None  # the whole input, and the kept rows of it
 
-    def attach(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
-        """Register after the forward of ``host``, and for skipping also before it."""
+    def _register(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
         after = host.register_forward_hook(self.after, with_kwargs=True)
         if self.layer.mode != "skip":
             return (after,)
