@@ -218,6 +218,15 @@ def test_a_full_disk_costs_one_warning_and_no_run(tmp_path):
     assert done.current_epoch == 2
 
 
+def test_what_cannot_be_recorded_costs_one_warning_and_no_run(tmp_path):
+    class Odd(importlib.import_module("pytorch_lightning").Callback):
+        groups = {"all": [object()]}  # noqa: RUF012 (as a user may have it)
+
+    with pytest.warns(ThinnedWarning, match="The run record failed.*has no attribute 'path'"):
+        done = tiny.fit([RunRecord(tmp_path), Odd()], max_epochs=2)
+    assert done.current_epoch == 2
+
+
 def test_a_page_that_fails_costs_one_warning(tmp_path, monkeypatch):
     import thinned.report
 

@@ -2,7 +2,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -17,6 +17,7 @@ from thinned.report._student import critical_t, two_sided_p
 
 
 @given(st.floats(-60, 60), st.floats(1, 300))
+@example(6e-8, 5.0)
 def test_p_is_that_of_scipy(t, freedom):
     assert math.isclose(
         two_sided_p(t, freedom), 2 * stats.t.sf(abs(t), freedom), rel_tol=1e-9, abs_tol=1e-12

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.callbacks import _collect as collect
+from thinned.callbacks._guard import never_kills
 from thinned.report import RecordWriter
 
 RATE_ROWS = 200
@@ -44,6 +45,8 @@ class RunRecord(pl.Callback):
         >>> trainer = pl.Trainer(callbacks=[RunRecord("runs/first")], logger=False)
     """
 
+    reports_to = "The run record"
+
     def __init__(
         self,
         dirpath: str | Path | None = None,
@@ -57,6 +60,7 @@ class RunRecord(pl.Callback):
         self.page = page
         self.summary = summary
         self.report: Path | None = None
+        self.broken = False
         self._writer: RecordWriter | None = None
         self._folder: Path | None = None
         self._phase = "done"  # then "ready" by setup, and "open" while fit runs
@@ -85,6 +89,7 @@ class RunRecord(pl.Callback):
         self._folder = folder if trainer.is_global_zero else None
         self._phase = "ready"
 
+    @never_kills
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin the record, or take up that of the run which is resumed."""
         if self._phase != "ready":
@@ -107,6 +112,7 @@ class RunRecord(pl.Callback):
             writer.move_aside()
         writer.write("header", **collect.header(trainer, pl_module, self.config))
 
+    @never_kills
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what is known once all callbacks have set up: sites, edits, the plan."""
         if self._writer is None:
@@ -124,12 +130,14 @@ class RunRecord(pl.Callback):
         self._planned = collect.planned_steps(trainer)
         self._due = {"groups": trainer.global_step, "sites": trainer.global_step}
 
+    @never_kills
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Write the validation that lies behind, when all callbacks have had their say."""
         self._flush(trainer)
 
+    @never_kills
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -143,31 +151,37 @@ class RunRecord(pl.Callback):
         if self._writer is not None and trainer.global_step >= self._due["groups"]:
             self._write_rates(trainer)
 
+    @never_kills
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the validation before this one, where no batch lay between."""
         self._flush(trainer)
 
+    @never_kills
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the moment; other callbacks may still add to its metrics."""
         if self._phase == "open" and not trainer.sanity_checking:
             self._pending = (trainer.global_step, collect.validation_epoch(trainer))
 
+    @never_kills
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the validation with the epoch's training metrics."""
         self._flush(trainer)
 
+    @never_kills
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Write what lies before the checkpoint, so that a resumed run finds it."""
         self._flush(trainer, keep=True)
 
+    @never_kills
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End the record and make the page."""
         if self._rates_at != trainer.global_step:
             self._write_rates(trainer)
         self._finish(trainer, "finished")
 
+    @never_kills
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:

@@ -1,42 +1,19 @@
 """Sets up the W&B run: axes and summaries, the sites, the heat map, the verdict, one alert."""
 
 import warnings
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pytorch_lightning as pl
 
 from thinned._errors import ThinnedWarning
 from thinned.callbacks import _collect as collect
+from thinned.callbacks._guard import never_kills
 from thinned.report import RateRow, coloured, heat
 
 STEP = "trainer/global_step"  # the axis of Lightning's WandbLogger
 PATTERNS = {"dropout/*": "last", "overfit/*": "last"}  # W&B takes globs as suffixes only
 HEAT_COLUMNS = 200
 DONE = "thinned/trainings"
-
-
-Hook = TypeVar("Hook", bound=Callable[..., None])
-
-
-def never_kills(hook: Hook) -> Hook:
-    """Turn whatever W&B raises into one warning, after which the callback is silent."""
-
-    @wraps(hook)
-    def guarded(self: "WandbDashboard", *args: Any, **kwargs: Any) -> None:
-        if self.broken:
-            return
-        try:
-            hook(self, *args, **kwargs)
-        except ThinnedWarning:  # ours, where warnings are errors
-            raise
-        except Exception as error:
-            self.broken = True
-            msg = f"W&B failed ({error!r}); training goes on without its dashboard."
-            warnings.warn(msg, ThinnedWarning, stacklevel=2)
-
-    return cast("Hook", guarded)
 
 
 class WandbDashboard(pl.Callback):
@@ -61,6 +38,8 @@ class WandbDashboard(pl.Callback):
         >>> import pytorch_lightning as pl
         >>> trainer = pl.Trainer(callbacks=[WandbDashboard()], logger=False)
     """
+
+    reports_to = "W&B's dashboard"
 
     def __init__(self, project: str = "thinned", *, alert: bool = True) -> None:
         self.project = project

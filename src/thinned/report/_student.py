@@ -15,7 +15,10 @@ def two_sided_p(t: float, freedom: float) -> float:
     """
     if math.isinf(t):
         return 0.0
-    return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    square = t * t
+    if square < freedom:  # x is so near to 1 that its digits are lost; 1 - x has them
+        return 1.0 - _incomplete_beta(0.5, freedom / 2, square / (freedom + square))
+    return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + square))
 
 
 def critical_t(freedom: float, level: float = 0.05) -> float:
