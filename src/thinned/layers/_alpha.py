@@ -1,5 +1,7 @@
 """Dropout for self-normalizing networks (Klambauer 2017)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.compiler import is_compiling
@@ -11,11 +13,12 @@ from thinned.layers._rate import RateLayer
 _ALPHA = -1.7580993408473766  # -lambda * alpha of SELU: its value at minus infinity
 
 
-def _compiled(x: Tensor, rate: Tensor, keep: Tensor) -> Tensor:
+def _compiled(x: Tensor, rate: Tensor, shape: Sequence[int]) -> Tensor:
     """Drop to SELU's lower end where not kept, then restore mean 0 and variance 1."""
+    keep = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1.0 - rate)
     a = ((1.0 - rate) * (1.0 + rate * _ALPHA**2)).rsqrt()
     a = torch.where(rate < 1.0, a, 0.0)  # rate 1 gives zeros, as torch does
-    return torch.where(keep, x * a, a * _ALPHA) - a * _ALPHA * rate
+    return (x - _ALPHA) * (keep * a) + a * _ALPHA * (1.0 - rate)
 
 
 class AlphaDropout(RateLayer, nn.AlphaDropout):
@@ -57,7 +60,7 @@ class AlphaDropout(RateLayer, nn.AlphaDropout):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Drop elements of ``input`` in training."""
         if self.training and is_compiling():
-            return _compiled(input, self._rate, self._keep(input, input.shape)).to(input.dtype)
+            return _compiled(input, self._rate, input.shape).to(input.dtype)
         if is_compiling():
             return input  # asking for the float would compile anew at each new rate
         return alpha_dropout(input, self._p, self.training, self.inplace)
@@ -104,7 +107,7 @@ class FeatureAlphaDropout(RateLayer, nn.FeatureAlphaDropout):
         """Drop channels of ``input`` in training."""
         if self.training and is_compiling():
             shape = [*input.shape[:2], *[1] * (input.dim() - 2)]
-            return _compiled(input, self._rate, self._keep(input, shape)).to(input.dtype)
+            return _compiled(input, self._rate, shape).to(input.dtype)
         if is_compiling():
             return input  # asking for the float would compile anew at each new rate
         return feature_alpha_dropout(input, self._p, self.training, self.inplace)

@@ -10,7 +10,7 @@ from torch.compiler import is_compiling
 
 from thinned._checks import check_choice, check_number
 from thinned.layers._axes import require_channel_dim
-from thinned.layers._rate import RateLayer, require_dropout_like
+from thinned.layers._rate import RateLayer, compiled_draw, require_dropout_like
 from thinned.layers._transforms import under_transform
 
 
@@ -94,9 +94,7 @@ class _DropBlock(RateLayer):
             corner.copy_(self._seeds(x, corner.shape, ratio=ratio))
         else:
             hit = self._seeds(x, grid, volume=math.prod(blocks))
-        for dim, block in enumerate(blocks, start=2):
-            hit = _spread(hit, dim, block)
-        return hit
+        return _opaque_spread(hit, blocks) if is_compiling() else _spread(hit, blocks)
 
     def _seeds(
         self, x: Tensor, shape: Sequence[int], *, volume: int = 1, ratio: float = 0.0
@@ -106,7 +104,7 @@ class _DropBlock(RateLayer):
             rate = self._rate
             paper = (rate * ratio).clamp_max(1.0)
             gamma = paper if ratio else -torch.expm1(torch.log1p(-rate) / volume)
-            return (torch.rand(shape, device=x.device) < gamma).to(torch.uint8)
+            return compiled_draw(gamma, shape, x.device).to(torch.uint8)
         exact = 1.0 - (1.0 - self._p) ** (1.0 / volume)
         gamma_now = min(1.0, self._p * ratio) if ratio else exact
         if x.device.type != "cpu" or gamma_now > 0.25 or under_transform():
@@ -120,6 +118,12 @@ class _DropBlock(RateLayer):
         seeds.view(-1)[torch.randint(cells, (count,))] = 1
         return seeds
 
+    def extra_repr(self) -> str:
+        """The rate, and what a block is."""
+        per = "" if self.per_channel else ", per_channel=False"
+        gamma = "" if self.gamma == "exact" else f", gamma={self.gamma!r}"
+        return f"p={self.p:g}, block_size={self.block_size}{per}{gamma}"
+
     def _check_axes(self, x: Tensor) -> None:
         if x.dim() != self.spatial + 2:
             msg = (
@@ -129,15 +133,28 @@ class _DropBlock(RateLayer):
             raise ValueError(msg)
 
 
-def _spread(hit: Tensor, dim: int, block: int) -> Tensor:
+def _spread(hit: Tensor, blocks: Sequence[int]) -> Tensor:
     """Return which positions have a seed among themselves and the ``block`` - 1 that follow."""
-    width = 1
-    while width < block:
-        step = min(width, block - width)
-        length = hit.shape[dim] - step
-        hit = hit.narrow(dim, 0, length) | hit.narrow(dim, step, length)
-        width += step
+    for dim, block in enumerate(blocks, start=2):
+        width = 1
+        while width < block:
+            step = min(width, block - width)
+            length = hit.shape[dim] - step
+            hit = hit.narrow(dim, 0, length) | hit.narrow(dim, step, length)
+            width += step
     return hit
+
+
+@torch.library.custom_op("thinned::spread_blocks", mutates_args=())
+def _opaque_spread(hit: Tensor, blocks: list[int]) -> Tensor:
+    """Do the same, closed to the compiler, which would fuse the steps and repeat them a cell."""
+    return _spread(hit, blocks).clone()
+
+
+@_opaque_spread.register_fake
+def _(hit: Tensor, blocks: list[int]) -> Tensor:
+    sizes = [size - block + 1 for size, block in zip(hit.shape[2:], blocks, strict=True)]
+    return hit.new_empty([*hit.shape[:2], *sizes])
 
 
 class DropBlock1d(_DropBlock):

@@ -51,7 +51,7 @@ class GaussianDropout(RateLayer):
         if is_compiling():
             rate = self._rate
             sigma = torch.where(rate < 1.0, (rate / (1.0 - rate)).sqrt(), 0.0)
-            noise = 1.0 + sigma * torch.randn(x.shape, device=x.device)
+            noise = 1.0 + sigma * torch.empty(x.shape, device=x.device).normal_()
             return x * torch.where(rate < 1.0, noise, 0.0).to(x.dtype)
         if self._p == 0.0:
             return x

@@ -24,7 +24,8 @@ class TokenDrop(RateLayer):
     Args:
         p: the rate, in [0, 1].
         prefix_tokens: number of tokens at the start that are never dropped.
-        return_indices: return also which tokens were kept, :math:`(B, N')`, or ``None`` where all.
+        return_indices: return also the positions kept, counted behind the prefix, of shape
+            :math:`(B, |S'|)`, or ``None`` where all were.
 
     Shape:
         - Input: :math:`(B, N, *)`.
@@ -78,8 +79,8 @@ class TokenDrop(RateLayer):
             raise TypeError(msg)
         if prefix is not None:
             options.setdefault("prefix_tokens", prefix)
-            with_indices = bool(getattr(module, "return_indices", False))
-            options.setdefault("return_indices", with_indices)
+            own = type(module).__name__ == "PatchDropoutWithIndices"
+            options.setdefault("return_indices", getattr(module, "return_indices", own))
         return cls(rate, **options).adopt(module)
 
     def forward(self, x: Tensor) -> Any:
@@ -91,11 +92,12 @@ class TokenDrop(RateLayer):
         least = 0 if self._p == 1.0 and prefix else 1
         kept = max(least, round((1.0 - self._p) * patches))
         draw = torch.rand(x.shape[0], patches, device=x.device)
-        chosen = draw.topk(kept, dim=1).indices.sort(dim=1).values + prefix
-        first = torch.arange(prefix, device=x.device).expand(x.shape[0], prefix)
-        indices = torch.cat([first, chosen], dim=1)
-        tokens = x[torch.arange(x.shape[0], device=x.device).unsqueeze(1), indices]
-        return (tokens, indices) if self.return_indices else tokens
+        chosen = draw.topk(kept, dim=1).indices.sort(dim=1).values
+        index = (chosen + prefix).reshape(*chosen.shape, *[1] * (x.dim() - 2))
+        tokens = x.gather(1, index.expand(-1, -1, *x.shape[2:]))
+        if prefix:
+            tokens = torch.cat([x[:, :prefix], tokens], dim=1)
+        return (tokens, chosen) if self.return_indices else tokens
 
     def extra_repr(self) -> str:
         """The rate and the number of prefix tokens."""
