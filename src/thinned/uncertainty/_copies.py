@@ -1,0 +1,151 @@
+"""Whether copies of a batch may be predicted as one: each row by itself, each with its mask."""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+from thinned._generators import generators_kept
+from thinned.surgery._trace import call
+from thinned.uncertainty._prefix import Recorder, Shape
+from thinned.uncertainty._sampling import sampling
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the tensors of the recorded beginning grow with the rows of the batch.
+
+    Attributes:
+        dims: for each step and tensor, the dimension of the batch; None for a tensor without.
+        two: for each step and tensor, shape and strides for two rows.
+        three: the same for three. (One row would not do: its strides say nothing.)
+    """
+
+    dims: tuple[tuple[int | None, ...], ...]
+    two: tuple[tuple[Shape, ...], ...]
+    three: tuple[tuple[Shape, ...], ...]
+
+    def shapes(self, rows: int) -> list[list[Shape]]:
+        """Return all shapes and strides for a number of rows: they grow by the same each row."""
+        return [
+            [_extended(a, b, rows) for a, b in zip(two, three, strict=True)]
+            for two, three in zip(self.two, self.three, strict=True)
+        ]
+
+
+def _extended(two: Shape, three: Shape, rows: int) -> Shape:
+    shape, strides = (
+        tuple(a + (b - a) * (rows - 2) for a, b in zip(*pair, strict=True))
+        for pair in zip(two, three, strict=True)
+    )
+    return shape, strides
+
+
+_KNOWN: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Layout | None]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def rows_of(x: Any) -> int:
+    """Return the size that all tensors of an input share in their first dimension, else 0."""
+    leaves = tree_flatten(x)[0]
+    sizes = {len(t) if t.dim() else 0 for t in leaves if isinstance(t, Tensor)}
+    return sizes.pop() if len(sizes) == 1 else 0
+
+
+def copied(x: Any, copies: int) -> Any:
+    """Repeat each tensor of an input along its first dimension."""
+    return tree_map(
+        lambda v: v.repeat(copies, *[1] * (v.dim() - 1)) if isinstance(v, Tensor) else v, x
+    )
+
+
+def layout(model: nn.Module, x: Any, recorder: Recorder, on: Sequence[Any]) -> Layout | None:
+    """Return where the batch is, or None where copies cannot be predicted as one batch.
+
+    The answer is found by predicting the first and the last row apart and together, and is kept
+    for further inputs of the same shape.
+    """
+    leaves = [v for v in tree_flatten(x)[0] if isinstance(v, Tensor)]
+    signature = tuple((v.shape, v.dtype, v.device) for v in leaves)
+    key = (signature, tuple(site.key for site in on), len(recorder.steps))
+    known = _KNOWN.setdefault(model, {})
+    if key not in known:
+        known[key] = _find(model, x, recorder)
+    return known[key]
+
+
+def _find(model: nn.Module, x: Any, recorder: Recorder) -> Layout | None:
+    rows = rows_of(x)
+    if rows == 0:
+        return None
+    first, pair, triple = (_rows(x, each) for each in ([0], [0, -1], [0, -1, 0]))
+    with generators_kept(seed=0):
+        with sampling(model, ()):
+            apart = [_flat(call(model, each)) for each in (first, _rows(x, [-1]))]
+            together = _flat(call(model, pair))
+        if not _is_pair(apart[0], apart[1], together):
+            return None
+        two, three = Recorder(), Recorder()
+        with two:
+            call(model, pair)
+        with three:
+            call(model, triple)
+    return _compare(recorder, two, three, rows)
+
+
+def _rows(x: Any, rows: list[int]) -> Any:
+    return tree_map(lambda v: v[rows] if isinstance(v, Tensor) else v, x)
+
+
+def _flat(output: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+
+
+def _is_pair(one: list[Tensor], other: list[Tensor], pair: list[Tensor]) -> bool:
+    """Say whether two rows predicted together are what each is by itself."""
+    if not one or not len(one) == len(other) == len(pair):
+        return False
+    return all(
+        a.dim() > 0
+        and both.shape == (2 * len(a), *a.shape[1:])
+        and torch.allclose(both.float(), torch.cat([a, b]).float(), rtol=1e-3, atol=1e-4)
+        for a, b, both in zip(one, other, pair, strict=True)
+    )
+
+
+def _compare(whole: Recorder, two: Recorder, three: Recorder, rows: int) -> Layout | None:
+    """Find the dimension that grows with the rows; None where that is not one alone."""
+    names = [[step.operator for step in each.steps] for each in (whole, two, three)]
+    if names[0] != names[1] or names[0] != names[2]:
+        return None
+    dims: list[tuple[int | None, ...]] = []
+    for many, a, b in zip(whole.steps, two.steps, three.steps, strict=True):
+        found: list[int | None] = []
+        for index, (shape, _) in enumerate(a.shapes):
+            more = b.shapes[index][0]
+            if len(shape) != len(more) or len(many.shapes[index][0]) != len(shape):
+                return None
+            grown = [d for d, (s, m) in enumerate(zip(shape, more, strict=True)) if s != m]
+            dim = grown[0] if len(grown) == 1 else None
+            if len(grown) > 1 or (dim is not None and 2 * more[dim] != 3 * shape[dim]):
+                return None
+            if many.shapes[index][0] != _extended(a.shapes[index], b.shapes[index], rows)[0]:
+                return None
+            if dim is not None and not _begins_with(b.kept[index], a.kept[index], dim):
+                return None  # the rows are interleaved: repeating would mix them up
+            found.append(dim)
+        dims.append(tuple(found))
+    shapes = (tuple(tuple(step.shapes) for step in each.steps) for each in (two, three))
+    return Layout(tuple(dims), *shapes)
+
+
+def _begins_with(longer: Tensor | None, shorter: Tensor | None, dim: int) -> bool:
+    if longer is None or shorter is None:
+        return True
+    begin = longer.narrow(dim, 0, shorter.shape[dim])
+    return torch.allclose(begin.float(), shorter.float(), rtol=1e-3, atol=1e-4)

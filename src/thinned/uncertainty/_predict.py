@@ -1,0 +1,106 @@
+"""Predictions from many masks: dropout as an ensemble (Gal & Ghahramani 2016)."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thinned._checks import check_number
+from thinned._errors import NoEffectError
+from thinned._generators import generators_kept
+from thinned.uncertainty._draw import Draws
+from thinned.uncertainty._prediction import Moments, Prediction
+from thinned.uncertainty._sampling import active_sites, sampling
+
+
+def mc_predict(
+    model: nn.Module,
+    x: Any,
+    samples: int = 20,
+    *,
+    include: str | Iterable[str] = "*",
+    seed: int | None = None,
+    chunk: int | None = None,
+    batched: bool = True,
+    classes: bool | None = None,
+    keep_samples: bool = False,
+) -> Prediction:
+    r"""Predict with dropout on, many times, and return mean and spread (Monte Carlo dropout).
+
+    .. math:: \bar y = \frac{1}{T} \sum_{t=1}^{T} f(x; m_t), \quad m_t \text{ a new mask}
+
+    Only stochastic sites are on. Norms and everything else are in evaluation mode, and every mode
+    is put back, after an error as well. No gradient is recorded.
+
+    What comes before the first active site is computed once. The rest is predicted for several
+    samples at a time, where that is shown to be the same: each row by itself, each with a mask of
+    its own. Where it is not, every sample is a forward; ``Prediction.method`` says how it was.
+
+    Args:
+        model: any module. A LightningModule is called as it is: by its ``forward``.
+        x: what the model is called with: a tensor, a tuple (arguments) or a mapping (keywords).
+        samples: number of samples, :math:`T`, at least 2.
+        include: globs on dotted paths of what is on, or ``"last"``: the last site alone.
+        seed: draw from this seed and put the global generators back; None draws from them.
+        chunk: samples that are predicted at a time, as copies of the batch; None takes as many
+            as keep the largest tensor small. It bounds the memory.
+        batched: predict copies of the batch together, where rows and masks are independent;
+            False predicts one sample at a time.
+        classes: whether the outputs are logits of shape :math:`(N, C, *)`; None takes them for
+            logits if they have two dimensions and at least two columns.
+        keep_samples: keep all samples in the prediction, shape :math:`(T, N, *)`.
+
+    Returns:
+        The `Prediction`: ``mean``, ``std``, and for classifiers ``probabilities``, ``entropy``,
+        ``mutual_information`` and ``variation_ratio``.
+
+    Raises:
+        NoEffectError: if nothing in the model is stochastic, or all samples are identical.
+        TypeError: if the model returns no tensor.
+        ValueError: if ``samples`` is below 2.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> _ = torch.manual_seed(0)
+        >>> net = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 3))
+        >>> found = mc_predict(net, torch.randn(5, 4), samples=50, seed=1)
+        >>> found.mean.shape, bool((found.std > 0).all()), net.training
+        (torch.Size([5, 3]), True, True)
+
+    References:
+        Gal, Ghahramani (2016), *Dropout as a Bayesian Approximation*, equation 6,
+        https://arxiv.org/abs/1506.02142
+    """
+    count = int(check_number("samples", samples, 2, 1e9, what="a number of samples"))
+    size = None if chunk is None else int(check_number("chunk", chunk, 1, 1e9, what="a number"))
+    sites = active_sites(model, include)
+    draws = Draws(model, x, sites, size, batched)
+    moments: Moments | None = None
+    first: Tensor | None = None
+    differs = False
+    with torch.no_grad(), sampling(model, sites), _from_seed(seed):
+        for batch in draws(count):
+            if moments is None or first is None:
+                first = batch[0]
+                moments = Moments(classes=_is_logits(first, classes), keep=keep_samples)
+            differs = differs or bool((batch != first).any())
+            moments.update(batch)
+    if moments is None or not differs:
+        named = ", ".join(f"{site.path} ({site.rate:g})" for site in sites)
+        msg = f"Expected samples that differ, got {count} identical ones with these sites on: "
+        msg += f"{named}. No forward follows them: thinned.find_sites(model, example_input=x) "
+        msg += "shows which are live, thinned.insert(model, rate=0.1) adds some."
+        raise NoEffectError(msg)
+    return dataclasses.replace(moments.prediction(), method=draws.method)
+
+
+def _from_seed(seed: int | None) -> Any:
+    return contextlib.nullcontext() if seed is None else generators_kept(seed)
+
+
+def _is_logits(output: Tensor, classes: bool | None) -> bool:
+    return output.dim() == 2 and output.shape[1] > 1 if classes is None else classes

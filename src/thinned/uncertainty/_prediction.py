@@ -1,0 +1,154 @@
+"""What many samples say: mean and spread, and whether the doubt is the model's or the data's."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    r"""Statistics over the samples of a Monte Carlo prediction.
+
+    Attributes:
+        mean: mean over the samples, shape of one output.
+        std: standard deviation over the samples, with :math:`T - 1` in the denominator.
+        count: number of samples, :math:`T`.
+        probabilities: of a classifier, the mean of the samples' softmax; else None.
+        expected_entropy: of a classifier, the mean of the samples' entropies in nats; else None.
+        agreement: of a classifier, the share of samples that vote for the most frequent class.
+        samples: all samples, shape :math:`(T, *)`, if they were asked for.
+        method: how they were drawn, in words.
+
+    Example:
+        >>> import torch
+        >>> votes = torch.tensor([[[2.0, 0.0]], [[0.0, 2.0]]])  # two samples that contradict
+        >>> moments = Moments(classes=True)
+        >>> moments.update(votes)
+        >>> found = moments.prediction()
+        >>> found.mean, found.probabilities
+        (tensor([[1., 1.]]), tensor([[0.5000, 0.5000]]))
+        >>> round(float(found.entropy), 3), round(float(found.mutual_information), 3)
+        (0.693, 0.328)
+    """
+
+    mean: Tensor
+    std: Tensor
+    count: int
+    probabilities: Tensor | None = None
+    expected_entropy: Tensor | None = None
+    agreement: Tensor | None = None
+    samples: Tensor | None = None
+    method: str = ""
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance over the samples: of a regression, the model's own doubt."""
+        return self.std.square()
+
+    @property
+    def entropy(self) -> Tensor:
+        r"""Predictive entropy :math:`H[\bar p]` in nats: all doubt, the model's and the data's."""
+        return entropy(self._classes("entropy"))
+
+    @property
+    def mutual_information(self) -> Tensor:
+        r"""Mutual information :math:`H[\bar p] - \overline{H[p]}` (BALD): the model's doubt.
+
+        References:
+            Houlsby, Huszár, Ghahramani, Lengyel (2011), *Bayesian Active Learning for
+            Classification and Preference Learning*, equation 2, https://arxiv.org/abs/1112.5745
+        """
+        probabilities = self._classes("mutual_information")
+        expected = torch.zeros(()) if self.expected_entropy is None else self.expected_entropy
+        return (entropy(probabilities) - expected).clamp(min=0.0)
+
+    @property
+    def variation_ratio(self) -> Tensor:
+        """One minus the share of samples that vote for the most frequent class."""
+        self._classes("variation_ratio")
+        return 1.0 - (torch.ones(()) if self.agreement is None else self.agreement)
+
+    def quantile(self, q: float | Tensor) -> Tensor:
+        """Return a quantile over the samples, which must have been kept."""
+        if self.samples is None:
+            msg = "Expected the samples to be there, they were not kept. Use keep_samples=True."
+            raise ValueError(msg)
+        return torch.quantile(self.samples.float(), q, dim=0)
+
+    def _classes(self, name: str) -> Tensor:
+        if self.probabilities is None:
+            msg = f"Expected a classifier's prediction for `{name}`, got one without classes. "
+            raise ValueError(msg + "Use mc_predict(..., classes=True) if the outputs are logits.")
+        return self.probabilities
+
+
+class Moments:
+    """Streaming mean and variance of samples that arrive in chunks (Welford, Chan).
+
+    Memory does not grow with the number of samples, unless they are kept.
+
+    Args:
+        classes: whether the outputs are logits with the classes in dimension 1 of one output.
+        keep: whether to keep the samples.
+
+    References:
+        Chan, Golub, LeVeque (1983), *Algorithms for Computing the Sample Variance*, equation 2.1
+    """
+
+    def __init__(self, *, classes: bool, keep: bool = False) -> None:
+        self.classes = classes
+        self.count = 0
+        self._mean = self._squares = torch.zeros(())
+        self._probabilities = self._entropy = torch.zeros(())
+        self._votes: Tensor | None = None
+        self._kept: list[Tensor] | None = [] if keep else None
+
+    def update(self, samples: Tensor) -> None:
+        """Take in samples of shape ``(t, *output)``."""
+        new, total = len(samples), self.count + len(samples)
+        values = samples.float() if samples.dtype.itemsize < 4 else samples
+        mean = values.mean(dim=0)
+        squares = (values - mean).square().sum(dim=0)
+        delta = mean - self._mean
+        self._squares = self._squares + squares + delta.square() * (self.count * new / total)
+        self._mean = self._mean + delta * (new / total)
+        if self.classes:
+            p = values.softmax(dim=2)
+            share = new / total
+            self._probabilities = (
+                self._probabilities + (p.mean(dim=0) - self._probabilities) * share
+            )
+            self._entropy = self._entropy + (entropy(p, dim=2).mean(dim=0) - self._entropy) * share
+            chosen = torch.zeros_like(p).scatter_(2, p.argmax(dim=2, keepdim=True), 1.0).sum(dim=0)
+            self._votes = chosen if self._votes is None else self._votes + chosen
+        self.count = total
+        if self._kept is not None:
+            self._kept.append(samples)
+
+    def prediction(self) -> Prediction:
+        """Return the statistics so far."""
+        std = (self._squares / max(self.count - 1, 1)).sqrt()
+        kept = torch.cat(self._kept) if self._kept else None
+        if self._votes is None:
+            return Prediction(self._mean, std, self.count, samples=kept)
+        agreement = self._votes.amax(dim=1) / self.count
+        return Prediction(
+            self._mean, std, self.count, self._probabilities, self._entropy, agreement, kept
+        )
+
+
+def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
+    r"""Entropy :math:`-\sum_c p_c \log p_c` in nats, with :math:`0 \log 0 = 0`.
+
+    Args:
+        probabilities: shape :math:`(N, C, *)` for ``dim=1``.
+        dim: where the classes are.
+
+    Example:
+        >>> import torch
+        >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
+        tensor([0.6931, -0.0000])
+    """
+    found: Tensor = -torch.special.xlogy(probabilities, probabilities).sum(dim=dim)
+    return found
