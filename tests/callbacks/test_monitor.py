@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+import torchmetrics
 
 import thinned
 from helpers import probing
@@ -330,4 +331,41 @@ def test_units_that_are_not_there(plain):
         probing.fit(
             *(probing.lightning(), probing.build(plain)),
             [OverfittingMonitor("val_loss", units="tail")],
+        )
+
+
+def test_calibration_gap_is_the_gap_of_a_logged_calibration_error():
+    pl = probing.lightning()
+
+    class Calibrated(probing.module_class(pl)):
+        def __init__(self):
+            super().__init__()
+            self.ece = torchmetrics.CalibrationError(task="multiclass", num_classes=3)
+
+        def validation_step(self, batch, batch_idx):
+            super().validation_step(batch, batch_idx)
+            self.ece(self.net(batch[0]).softmax(1), batch[1])
+            self.log("val_ece", self.ece)
+
+    monitor = OverfittingMonitor("val_loss", probe=1.0)
+    model, dataset = probing.build(Calibrated), probing.data()
+    probing.fit(pl, model, [monitor], loaders=probing.train_loader(dataset))
+    metric = torchmetrics.CalibrationError(task="multiclass", num_classes=3)
+    model.eval()
+    x, y = dataset[:]
+    own = metric(model.net(x).softmax(1).detach(), y).item()
+    row = monitor.history[-1]
+    assert row["overfit/gap/val_ece"] == pytest.approx(row["val_ece"] - own, abs=1e-5)
+
+
+def test_a_changed_inside_of_lightning_is_one_clear_error(plain, monkeypatch):
+    from pytorch_lightning.loops.evaluation_loop import _EvaluationLoop
+
+    monkeypatch.delattr(_EvaluationLoop, "_build_kwargs")
+    with pytest.raises(
+        RuntimeError, match=r"does not know the inside of Lightning 2\..*_build_kwar"
+    ):
+        probing.fit(
+            *(probing.lightning(), probing.build(plain), [OverfittingMonitor("val_loss")]),
+            num_sanity_val_steps=0,
         )

@@ -51,7 +51,7 @@ class OverfittingMonitor(pl.Callback):
             `DataLoader` with batches as `validation_step` reads them. Pass a loader without
             augmentation where the training set augments: the gap is understated otherwise.
         every: evaluate the probe at every n-th validation.
-        noise: also measure the inflation, on a third of the probe.
+        noise: also measure the inflation, on an eighth of the probe (at least one batch).
         units: patterns of dropout sites whose units are watched: their co-adaptation is logged as
             ``overfit/co_adaptation/<path>``, the share of silent ones as
             ``overfit/sparsity/<path>``. Costs about one matrix product of 256 units a site.

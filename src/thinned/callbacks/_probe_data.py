@@ -3,7 +3,7 @@
 import copy
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -102,6 +102,15 @@ def batch_size(loader: DataLoader[Any]) -> int:
     return int(size) if size else 1
 
 
+def in_order(indices: Iterable[Any]) -> list[Any]:
+    """Return indices once each, sorted: the order of an epoch must not decide what is chosen."""
+    found = list(dict.fromkeys(indices))
+    try:
+        return sorted(found)
+    except TypeError:  # keys that have no order
+        return found
+
+
 def augments(loader: DataLoader[Any], indices: Sequence[Any], seed: int, samples: int = 4) -> bool:
     """Say whether the data set gives a sample differently each time, as augmentation does."""
     dataset, collate = loader.dataset, loader.collate_fn
@@ -191,7 +200,7 @@ def _tried(loader: DataLoader[Any], batches: float, size: int, seed: int) -> lis
         twin = _twin(loader.batch_sampler, loader.dataset)
         most = int(batches) if batches != float("inf") else max(1, len(loader.dataset) // size)  # type: ignore[arg-type]  # sized: it is indexable
         drawn = itertools.chain.from_iterable(itertools.islice(iter(twin), most))
-        return list(dict.fromkeys(drawn))
+        return in_order(drawn)
 
 
 def _twin(sampler: Any, dataset: Any) -> Any:

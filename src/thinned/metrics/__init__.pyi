@@ -4,6 +4,7 @@ from ._gap import gap as gap
 from ._gap import inflation as inflation
 from ._gap import inflation_share as inflation_share
 from ._gap import ratio as ratio
+from ._gap_of import GapOf as GapOf
 from ._onset import Onset as Onset
 from ._onset import onset as onset
 from ._prechelt import as_errors as as_errors

@@ -1,0 +1,137 @@
+"""The verdict on histories made to be each of the kinds."""
+
+import pytest
+
+from thinned.metrics import VERDICTS, verdict
+from thinned.metrics._verdict import CONFIDENT, WORDS, remedies
+from thinned.metrics._verdict_features import NAMES, features
+from thinned.metrics._verdict_weights import WEIGHTS, WEIGHTS_WITHOUT_NOISE
+
+
+def history(validation, probe, noisy=None, rate=0.0):
+    rows = []
+    for epoch, (v, p) in enumerate(zip(validation, probe, strict=True)):
+        row = {"epoch": epoch, "val_loss": v, "overfit/probe/val_loss": p, "rate": rate}
+        if noisy is not None:
+            row["overfit/inflation/val_loss"] = noisy[epoch] - p
+        rows.append(row)
+    return rows
+
+
+EPOCHS = range(30)
+FALLING = [2.0 * 0.97**e for e in EPOCHS]
+RISING = [0.5 + 1.5 * 0.7**e + 0.01 * e for e in EPOCHS]
+LEARNED = [2.0 * 0.93**e for e in EPOCHS]
+BY_HEART = [2.0 * 0.8**e for e in EPOCHS]
+KINDS = {
+    "overfitting": history(RISING, LEARNED),
+    "underfitting": history(FALLING, [0.99 * v for v in FALLING]),
+    "over-regularized": history(
+        FALLING, [0.99 * v for v in FALLING], [1.4 * v for v in FALLING], rate=0.7
+    ),
+}
+
+
+@pytest.mark.parametrize("word", KINDS)
+def test_made_to_be(word):
+    found = verdict(KINDS[word], "val_loss")
+    assert found.word == word
+    assert found.confidence >= CONFIDENT
+    assert len(found.evidence) >= 4
+    assert all(found.evidence)
+
+
+@pytest.mark.parametrize(
+    ("word", "action"),
+    [
+        ("overfitting", "Add dropout: thinned.regularize(dropout=0.2)"),
+        ("underfitting", "Train longer: Trainer(max_epochs=60); then look again."),
+        ("over-regularized", "Lower the rate: thinned.regularize(dropout=0.5)"),
+    ],
+)
+def test_action_can_be_pasted(word, action):
+    assert verdict(KINDS[word], "val_loss").action == action
+
+
+def test_too_little_evidence_abstains():
+    found = verdict(KINDS["overfitting"][:3], "val_loss")
+    assert found.word == "not enough evidence"
+    assert found.evidence == ("3 validations with a probe; at least 4 are needed.",)
+
+
+def test_doubt_names_the_two_likeliest_and_the_runs_that_would_decide():
+    level = [0.5 + 0.5 * 0.8**e for e in EPOCHS]
+    rows = history(level, [0.9 * v for v in level], list(level), rate=0.3)
+    found = verdict(rows, "val_loss")
+    assert found.word == "not enough evidence"
+    assert found.confidence < CONFIDENT
+    assert found.remedy == ""
+    assert "It could be" in found.evidence[-1]
+    assert "at 0.1,0.3,0.5, with several seeds" in found.action
+
+
+def test_validation_below_noisy_training_is_explained():
+    found = verdict(KINDS["over-regularized"], "val_loss")
+    assert any("only because dropout is on in it" in line for line in found.evidence)
+
+
+def test_memorized_training_data_leave_open_whether_dropout_would_help():
+    found = verdict(history(RISING, BY_HEART), "val_loss")
+    assert found.word == "overfitting"
+    assert found.remedy == ""
+    assert any("learned by heart" in line for line in found.evidence)
+    assert found.action.startswith("Stop at epoch 11, Trainer(max_epochs=12); whether more drop")
+
+
+def test_metrics_to_maximize_are_read_as_errors_with_less_confidence():
+    loss = verdict(history(RISING, LEARNED), "val_loss")
+    rows = [
+        {"epoch": r["epoch"], "acc": 1 - r["val_loss"] / 3, "overfit/probe/acc": 1 - p / 3}
+        for r, p in zip(KINDS["overfitting"], LEARNED, strict=True)
+    ]
+    found = verdict(rows, "acc", "max")
+    assert found.word == "overfitting"
+    assert found.confidence == pytest.approx(0.9 * loss.confidence)
+    assert "calibrated on losses" in found.evidence[-1]
+
+
+def test_rows_without_a_probe_are_left_out():
+    rows = KINDS["overfitting"]
+    thin = [r if e % 2 else {"epoch": e, "val_loss": r["val_loss"]} for e, r in enumerate(rows)]
+    assert verdict(thin, "val_loss").word == "overfitting"
+
+
+def test_scale_of_the_loss_does_not_matter():
+    scaled = [
+        {k: v * 7 if "val_loss" in k else v for k, v in row.items()}
+        for row in KINDS["over-regularized"]
+    ]
+    one, other = verdict(scaled, "val_loss"), verdict(KINDS["over-regularized"], "val_loss")
+    assert one.confidence == pytest.approx(other.confidence)
+
+
+def test_without_dropout_no_lower_rate_is_advised():
+    found = features(KINDS["underfitting"], "val_loss")
+    assert "lower the rate" not in remedies(found)
+    assert sum(remedies(found).values()) == pytest.approx(1.0)
+
+
+def test_unmeasured_noise_uses_weights_of_its_own():
+    rows = history(RISING, LEARNED, rate=0.3)
+    found = features(rows, "val_loss")
+    assert found.margin is None
+    assert len(found.numbers()) == len(NAMES) - 1
+    assert verdict(rows, "val_loss").word == "overfitting"
+
+
+def test_weights_fit_the_figures():
+    for weights, size in ((WEIGHTS, len(NAMES)), (WEIGHTS_WITHOUT_NOISE, len(NAMES) - 1)):
+        assert set(weights) == set(WORDS)
+        assert {len(w) for w in weights.values()} == {size + 1}
+
+
+def test_order_of_the_numbers():
+    assert (
+        *("not enough evidence", "underfitting", "healthy"),
+        *("overfitting", "over-regularized"),
+    ) == VERDICTS
