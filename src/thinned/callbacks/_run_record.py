@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.callbacks import _collect as collect
+from thinned.callbacks import _identity as identity
 from thinned.callbacks._guard import never_kills
 from thinned.report import RecordWriter
 
@@ -85,7 +86,7 @@ class RunRecord(pl.Callback):
         """Choose the folder; asked on all ranks, since Lightning broadcasts it."""
         if stage != "fit" or getattr(trainer, "fast_dev_run", False):
             return
-        folder = self.dirpath or collect.run_folder(trainer)
+        folder = self.dirpath or identity.run_folder(trainer)
         self._folder = folder if trainer.is_global_zero else None
         self._phase = "ready"
 
@@ -104,13 +105,13 @@ class RunRecord(pl.Callback):
         writer = self._writer
         self._began = time.monotonic()
         if self._loaded is not None:
-            collect.take_up(writer, Path(self._loaded["path"]), self._loaded["step"])
+            identity.take_up(writer, Path(self._loaded["path"]), self._loaded["step"])
             self._loaded = None
         elif goes_on:  # the same trainer fits some epochs more
             writer.truncate_after(trainer.global_step)
         else:
             writer.move_aside()
-        writer.write("header", **collect.header(trainer, pl_module, self.config))
+        writer.write("header", **identity.header(trainer, pl_module, self.config))
 
     @never_kills
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

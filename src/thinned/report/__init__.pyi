@@ -1,7 +1,7 @@
-from ._compare import Arm as Arm
-from ._compare import Column as Column
-from ._compare import Comparison as Comparison
-from ._compare import Run as Run
+from ._arms import Arm as Arm
+from ._arms import Column as Column
+from ._arms import Comparison as Comparison
+from ._arms import Run as Run
 from ._compare import compare as compare
 from ._compare_page import write_compare_page as write_compare_page
 from ._dashboard import build_dashboard as build_dashboard

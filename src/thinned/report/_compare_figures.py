@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from thinned.report._compare import Arm, Column, Comparison
+from thinned.report._arms import Arm, Column, Comparison
 from thinned.report._figures import (
     GROUP_COLOURS,
     Figure,

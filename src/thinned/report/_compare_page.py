@@ -5,7 +5,7 @@ from typing import Any
 
 from thinned.report import _compare_figures as figures
 from thinned.report._answer import Answer, Tile
-from thinned.report._compare import Comparison
+from thinned.report._arms import Comparison
 from thinned.report._format import p_value, plus_minus, signed
 from thinned.report._page import made
 from thinned.report._render import render, write

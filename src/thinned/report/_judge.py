@@ -7,8 +7,8 @@ from typing import Any
 
 from thinned._checks import check_choice
 from thinned.metrics._verdict import CONFIDENT, VERDICTS, Verdict, verdict
+from thinned.report._arms import Comparison
 from thinned.report._choices import flat
-from thinned.report._compare import Comparison
 from thinned.report._course import Course, course, main_metric, train_key
 from thinned.report._format import short, signed
 from thinned.report._record import Record

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from thinned.report._compare import Arm, Column, Comparison
+from thinned.report._arms import Arm, Column, Comparison
 from thinned.report._format import p_value, plus_minus, signed
 from thinned.report._statistics import Difference
 from thinned.report._writer import plain

@@ -1,13 +1,10 @@
 """What a comparison comes to, in words: a sentence, its evidence, and what to do next."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from thinned.report._arms import Arm, Comparison
 from thinned.report._format import p_value, plus_minus, short, signed
-
-if TYPE_CHECKING:
-    from thinned.report._compare import Arm, Comparison
-    from thinned.report._statistics import Difference
+from thinned.report._statistics import Difference
 
 MORE_SEEDS = "Run several seeds, at least 3, better 5: seed=1,2,3,4,5."
 
@@ -21,7 +18,7 @@ class Told:
     evidence: list[str] = field(default_factory=list)
 
 
-def conclusion(found: "Comparison") -> Told:
+def conclusion(found: Comparison) -> Told:
     """Say what was found, and what to do next."""
     base, best = found.arm(found.baseline), found.arm(found.best)
     if best is None:
@@ -44,13 +41,13 @@ def conclusion(found: "Comparison") -> Told:
     return told
 
 
-def _nothing_finished(found: "Comparison") -> Told:
+def _nothing_finished(found: Comparison) -> Told:
     running = sum(arm.count("running") for arm in found.arms)
     rest = f"{running} of {len(found.runs)} still run" if running else "all ended early"
     return Told(f"No run has come to its end: {rest}", "Compare again when some have.")
 
 
-def _something_better(found: "Comparison", base: "Arm", best: "Arm") -> Told:
+def _something_better(found: Comparison, base: Arm, best: Arm) -> Told:
     change = best.differences[found.main.title]
     means = f"{_mean(found, best)} against {_mean(found, base)}"
     if change.p is None:
@@ -80,7 +77,7 @@ def _something_better(found: "Comparison", base: "Arm", best: "Arm") -> Told:
     )
 
 
-def _nothing_better(found: "Comparison", base: "Arm") -> Told:
+def _nothing_better(found: Comparison, base: Arm) -> Told:
     changes = [arm.differences.get(found.main.title) for arm in found.arms if arm is not base]
     known = [change for change in changes if change is not None and change.p is not None]
     best = f"{base.label} has the best {found.main.key}"
@@ -100,7 +97,7 @@ def _nothing_better(found: "Comparison", base: "Arm") -> Told:
     )
 
 
-def _left_out(found: "Comparison") -> list[str]:
+def _left_out(found: Comparison) -> list[str]:
     lost = [
         f"{count} {status}"
         for status in ("running", "failed", "crashed", "interrupted")
@@ -109,7 +106,7 @@ def _left_out(found: "Comparison") -> list[str]:
     return [f"Not in the means: {', '.join(lost)}, of {len(found.runs)} runs."] if lost else []
 
 
-def _numbers(found: "Comparison", change: "Difference") -> str:
+def _numbers(found: Comparison, change: Difference) -> str:
     kind = "Paired difference" if change.paired else "Difference of the means"
     arms = sum(found.main.title in arm.differences for arm in found.arms)
     holm = f" (Holm's, of {arms} comparisons)" if arms > 1 else ""
@@ -119,12 +116,12 @@ def _numbers(found: "Comparison", change: "Difference") -> str:
     )
 
 
-def _amount(found: "Comparison", base: "Arm", change: "Difference") -> str:
+def _amount(found: Comparison, base: Arm, change: Difference) -> str:
     before = base.estimates[found.main.title].mean
     amount = short(abs(change.mean), 3)
     return f"{amount} ({abs(change.mean / before):.0%})" if before else amount
 
 
-def _mean(found: "Comparison", arm: "Arm") -> str:
+def _mean(found: Comparison, arm: Arm) -> str:
     mean = arm.estimates[found.main.title]
     return plus_minus(mean.mean, mean.se)

@@ -1,0 +1,116 @@
+"""Which run this is, and where its record goes: name, seed, configuration, environment."""
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from thinned.callbacks import _collect as collect
+from thinned.report import RecordWriter, host_mark
+
+_PACKAGES = ("thinned", "torch", "lightning", "pytorch-lightning", "torchmetrics", "hydra-core")
+_SECRETS = ("key", "token", "password", "secret", "credential")
+
+
+def run_folder(trainer: pl.Trainer) -> Path:
+    """Choose where a run's record goes when the user has not said."""
+    log_dir = trainer.log_dir  # asked on every rank: Lightning broadcasts it
+    hydra = _hydra()
+    if hydra is not None:
+        return Path(hydra.runtime.output_dir)
+    if log_dir is not None and trainer.loggers and _is_of_this_run(trainer.loggers[0], log_dir):
+        return Path(log_dir)
+    runs = Path(trainer.default_root_dir) / "runs"
+    taken = [path.name for path in runs.glob("run_*")]
+    numbers = [int(name[4:]) for name in taken if name[4:].isdigit()]
+    return runs / f"run_{max(numbers, default=-1) + 1}"
+
+
+def take_up(writer: RecordWriter, earlier: Path, step: int) -> None:
+    """Go on with the record of the run that is resumed, up to the checkpoint's step."""
+    if earlier != writer.path.absolute() and earlier.exists():
+        writer.move_aside()
+        writer.copy_from(earlier)
+    writer.truncate_after(step)
+
+
+def header(
+    trainer: pl.Trainer, pl_module: pl.LightningModule, config: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Say which run this is: name, seed, configuration and environment."""
+    hydra = _hydra()
+    config = dict(config) if config is not None else _hyperparameters(trainer, pl_module)
+    seed = str(config.get("seed", os.environ.get("PL_GLOBAL_SEED")))
+    return {
+        "version": 1,
+        "name": str(config.get("name") or ""),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": int(seed) if seed.lstrip("-").isdigit() else None,
+        "config": without_secrets(config),
+        "overrides": list(hydra.overrides.task) if hydra is not None else [],
+        "environment": _environment(trainer),
+        "process": {"pid": os.getpid(), "host": host_mark()},
+    }
+
+
+def without_secrets(value: Any) -> Any:
+    """Hide what a page must not show: values under names such as ``api_key``.
+
+    Example:
+        >>> without_secrets({"wandb": {"api_key": "123", "project": "p"}, "key": 1})
+        {'wandb': {'api_key': '(hidden)', 'project': 'p'}, 'key': 1}
+    """
+    if isinstance(value, Mapping):
+        return {
+            name: "(hidden)" if _is_secret(str(name), each) else without_secrets(each)
+            for name, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(each) for each in value]
+    return value
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return isinstance(value, str) and any(name.lower().endswith(word) for word in _SECRETS)
+
+
+def _is_of_this_run(logger: Any, log_dir: str) -> bool:
+    return Path(log_dir) != Path(getattr(logger, "save_dir", None) or log_dir)
+
+
+def _hydra() -> Any:
+    module = sys.modules.get("hydra.core.hydra_config")
+    if module is None or not module.HydraConfig.initialized():
+        return None
+    return module.HydraConfig.get()
+
+
+def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+    data = getattr(getattr(trainer, "datamodule", None), "hparams", None)
+    config = {
+        "model": dict(pl_module.hparams),
+        "data": dict(data or {}),
+        "schedule": collect.schedules(trainer),
+        "trainer": {"max_epochs": trainer.max_epochs, "max_steps": trainer.max_steps},
+    }
+    return {key: value for key, value in config.items() if value}
+
+
+def _environment(trainer: pl.Trainer) -> dict[str, Any]:
+    found = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    found["device"] = str(trainer.strategy.root_device)
+    found["processes"] = str(trainer.world_size)
+    found["precision"] = str(trainer.precision)
+    found["loggers"] = ", ".join(type(each).__name__ for each in trainer.loggers) or "none"
+    return found
