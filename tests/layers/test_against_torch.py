@@ -1,0 +1,124 @@
+"""Layers that torch has too are torch's, to the bit."""
+
+import pytest
+import torch
+from torch import nn
+
+from thinned import layers
+
+PAIRS = [
+    (layers.Dropout(0.3), nn.Dropout(0.3), (4, 6, 5)),
+    (layers.SpatialDropout(0.3), nn.Dropout1d(0.3), (8, 16, 5)),
+    (layers.SpatialDropout(0.3), nn.Dropout2d(0.3), (8, 16, 5, 4)),
+    (layers.SpatialDropout(0.3), nn.Dropout3d(0.3), (8, 16, 5, 4, 3)),
+    (layers.AlphaDropout(0.3), nn.AlphaDropout(0.3), (4, 6, 5)),
+    (layers.FeatureAlphaDropout(0.3), nn.FeatureAlphaDropout(0.3), (8, 16, 5)),
+]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shape"), PAIRS, ids=lambda v: type(v).__name__ if v else ""
+)
+def test_the_same_output_gradient_and_random_stream(ours, theirs, shape, rate):
+    ours.p = theirs.p = rate
+    found = []
+    for layer in (ours, theirs):
+        torch.manual_seed(3)
+        x = torch.randn(shape, requires_grad=True)
+        y = layer(x)
+        (gradient,) = torch.autograd.grad(y.square().sum(), x)
+        found.append((y, gradient, torch.randn(3)))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_in_place_only_when_asked():
+    x = torch.ones(1000)
+    assert layers.Dropout(0.5)(x) is not x
+    assert bool((x == 1).all())
+    y = layers.Dropout(0.5, inplace=True)(x)
+    assert y is x
+    assert bool((x != 1).all())
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(layers.AlphaDropout(0.4), (200_000,)), (layers.FeatureAlphaDropout(0.4), (100, 500, 4))],
+)
+def test_alpha_keeps_mean_and_variance_of_standardized_inputs(layer, shape):
+    y = layer(torch.randn(shape))
+    units = shape[0] * (shape[1] if len(shape) > 1 else 1)
+    assert y.mean().item() == pytest.approx(0.0, abs=5 / units**0.5)
+    assert y.var().item() == pytest.approx(1.0, abs=15 / units**0.5)
+
+
+def test_alpha_keeps_mean_and_variance_when_compiled():
+    layer = layers.AlphaDropout(0.4)
+    torch._dynamo.reset()
+    y = torch.compile(layer, backend="eager", fullgraph=True)(torch.randn(200_000))
+    assert y.mean().item() == pytest.approx(0.0, abs=0.012)
+    assert y.var().item() == pytest.approx(1.0, abs=0.035)
+
+
+def test_gaussian_noise_has_the_mean_and_variance_of_dropout():
+    x = torch.ones(200_000)
+    noise = layers.GaussianDropout(0.2)(x)
+    assert noise.mean().item() == pytest.approx(1.0, abs=0.006)
+    assert noise.var().item() == pytest.approx(0.25, abs=0.006)
+    assert layers.Dropout(0.2)(x).var().item() == pytest.approx(0.25, abs=0.006)
+
+
+def test_a_kept_value_is_divided_by_the_share_kept():
+    y = layers.Dropout(0.2)(torch.ones(1000))
+    assert set(y.tolist()) == {0.0, 1.25}
+    y = layers.DropPath(0.2)(torch.ones(1000, 2))
+    assert set(y.flatten().tolist()) == {0.0, 1.25}
+    y = layers.DropPath(0.2, scale_by_keep=False)(torch.ones(1000, 2))
+    assert set(y.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_batch_mode_draws_once_for_all_samples():
+    layer = layers.DropPath(0.5, mode="batch")
+    draws = {tuple(layer(torch.ones(5, 1)).flatten().tolist()) for _ in range(50)}
+    assert draws == {(0.0,) * 5, (2.0,) * 5}
+
+
+def test_masks_are_drawn_in_full_precision():
+    # bfloat16 has 256 numbers in [0.5, 1): a mask drawn in it could not hold a rate of 0.001.
+    layer = layers.Dropout(0.001).to(torch.bfloat16)
+    torch._dynamo.reset()
+    y = torch.compile(layer, backend="eager")(torch.ones(1_000_000, dtype=torch.bfloat16))
+    assert (y == 0).float().mean().item() == pytest.approx(0.001, abs=0.00016)
+
+
+def test_half_does_not_round_the_rate_that_compiled_code_reads():
+    layer = layers.Dropout(0.1).half()
+    assert layer._rate.dtype == torch.float32
+    assert layer._rate.item() == pytest.approx(0.1, abs=1e-8)
+
+
+def test_a_new_rate_between_forward_and_backward_does_not_disturb_compiled_code():
+    layer = layers.Dropout(0.3)
+    torch._dynamo.reset()
+    x = torch.ones(1000, requires_grad=True)
+    y = torch.compile(layer, backend="aot_eager")(x)
+    layer.p = 0.9
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, y.detach())
+
+
+def test_a_rate_set_in_inference_mode_can_be_set_again_outside():
+    with torch.inference_mode():
+        layer = layers.Dropout(0.3)
+        layer.p = 0.4
+    layer.p = 0.5
+    torch._dynamo.reset()
+    x = torch.ones(10, requires_grad=True)
+    torch.compile(layer, backend="aot_eager")(x).sum().backward()
+
+
+def test_others_can_read_the_rate_in_compiled_code():
+    drop = layers.Dropout(0.25)
+    torch._dynamo.reset()
+    seen = torch.compile(lambda x: x * drop.p, backend="eager", fullgraph=True)(torch.ones(2))
+    assert seen.tolist() == [0.25, 0.25]
