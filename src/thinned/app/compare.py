@@ -55,7 +55,7 @@ def _run(asked: Namespace) -> int:
         metrics=asked.also,
     )
     code = exit_code(found, asked.fail_on) if asked.fail_on else OK
-    show(found.table(Console().width), *found.evidence)  # conclusion and action frame the table
+    show(found.table(Console().width))  # conclusion, evidence and action frame the table
     if asked.csv:
         show(f"runs: {found.to_csv(asked.csv)}")
     if asked.json:

@@ -21,10 +21,13 @@ _LEFT_OUT = ("running", "failed", "crashed", "interrupted")
 def table(found: Comparison, width: int = 120) -> Table:
     """Draw the comparison: a row an arm, means ± standard errors, difference to the baseline.
 
-    Columns that do not fit into ``width`` are left out, the less important ones first.
+    Where it does not fit into ``width`` the errors go below the means; then columns are left out,
+    the less important ones first.
     """
     columns = _columns(found)
-    while len(columns) > 3 and sum(_width(column) + 2 for column in columns) > width:
+    if _width(columns) > width:
+        columns = [[cell.replace(" ± ", "\n± ") for cell in column] for column in columns]
+    while len(columns) > 3 and _width(columns) > width:
         columns.pop()
     told = "\n".join([found.conclusion, *found.evidence])
     drawn = Table(title=Text(told), caption=Text(found.action), box=SIMPLE_HEAD, padding=(0, 1))
@@ -39,8 +42,10 @@ def table(found: Comparison, width: int = 120) -> Table:
     return drawn
 
 
-def _width(column: list[str]) -> int:
-    return max(len(line) for cell in column for line in cell.split("\n"))
+def _width(columns: list[list[str]]) -> int:
+    """How wide the table is: its columns, the space around each, and its edges."""
+    lines = ([line for cell in column for line in cell.split("\n")] for column in columns)
+    return sum(max(map(len, each)) + 2 for each in lines) + 2
 
 
 def _columns(found: Comparison) -> list[list[str]]:
@@ -51,7 +56,7 @@ def _columns(found: Comparison) -> list[list[str]]:
     columns = [[" ".join(found.settings) or "arm", *names]]
     columns.append(["runs", *(state(arm) for arm in arms)])
     main, last, *further = (
-        [f"{column.key}\n{column.at}", *_means(arms, column)] for column in found.columns
+        [f"{_name(column.key)}\n{column.at}", *_means(arms, column)] for column in found.columns
     )
     columns.append(main)
     if found.baseline is not None:
@@ -60,6 +65,12 @@ def _columns(found: Comparison) -> list[list[str]]:
         values = [p_value(change.p).removeprefix("= ") if change else "" for change in changes]
         columns.append(["p", *values])
     return [*columns, *further, last]
+
+
+def _name(key: str) -> str:
+    """A metric's name as people say it."""
+    gap = "overfit/gap/"
+    return f"fair gap\n{key.removeprefix(gap)}" if key.startswith(gap) else key
 
 
 def _means(arms: Sequence[Arm], column: Column) -> list[str]:
