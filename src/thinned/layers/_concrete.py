@@ -113,12 +113,13 @@ class ConcreteDropout(RateLayer):
         """Drop elements of ``x`` in training."""
         if not self.training:
             return x
-        rate = self.rate()
+        fixed = self.logit.isinf()  # rate 0 or 1, whose logarithms have no gradient
+        rate = torch.where(fixed, 0.5, self.rate())
         # In float32: half precision has no number between 1 - 0.0005 and 1 for log(1 - u).
         uniform = torch.rand(x.shape, device=x.device).clamp_min(1e-7)
         drop = torch.sigmoid((rate.logit() + uniform.logit()) / self.temperature)
-        scale = torch.where(rate < 1.0, 1.0 / (1.0 - rate), 0.0)
-        return x * ((1.0 - drop) * scale).to(x.dtype)
+        noise = torch.where(fixed, (self.logit < 0.0).to(drop), (1.0 - drop) / (1.0 - rate))
+        return x * noise.to(x.dtype)
 
     def regularizer(
         self,

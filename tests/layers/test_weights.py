@@ -1,0 +1,130 @@
+"""Layers that drop weights, and the learned rate."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from thinned import layers
+
+
+def masks_of(layer, samples):
+    """Return the weights that each sample saw, from the rows of the identity."""
+    width = layer.in_features
+    rows = torch.eye(width).expand(samples, width, width)
+    return layer(rows) - layer.bias
+
+
+def test_one_mask_a_batch_or_one_a_sample():
+    shared = masks_of(layers.DropConnectLinear(6, 5, p=0.5), 4)
+    assert bool((shared == shared[:1]).all())
+    own = masks_of(layers.DropConnectLinear(6, 5, p=0.5, mode="sample"), 4)
+    assert not bool((own == own[:1]).all())
+    assert (own == 0).float().mean().item() == pytest.approx(0.5, abs=0.23)
+
+
+def test_kept_weights_are_scaled_and_the_bias_is_kept():
+    layer = layers.DropConnectLinear(6, 5, p=0.2)
+    seen = masks_of(layer, 1)[0].T
+    kept = seen.abs() > 1e-6
+    torch.testing.assert_close(seen[kept], (layer.weight * 1.25)[kept])
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 3, 6), (4, 2, 3, 6)])
+def test_a_mask_a_sample_takes_any_number_of_axes(shape):
+    assert layers.DropConnectLinear(6, 5, p=0.5, mode="sample")(torch.ones(shape)).shape == (
+        *shape[:-1],
+        5,
+    )
+
+
+def test_without_a_bias():
+    for mode in ("batch", "sample"):
+        layer = layers.DropConnectLinear(6, 5, bias=False, p=0.5, mode=mode)
+        assert layer(torch.ones(2, 6)).shape == (2, 5)
+        assert list(layer.state_dict()) == ["weight"]
+
+
+def test_moment_matching_agrees_with_many_masks():
+    layer, x = layers.DropConnectLinear(200, 3, p=0.5), torch.randn(4, 200)
+    with torch.no_grad():
+        drawn = torch.stack([torch.relu(layer(x)) for _ in range(4000)]).mean(dim=0)
+        matched = layer.expect(x, torch.relu, samples=4000)
+    torch.testing.assert_close(matched, drawn, rtol=0, atol=0.04)
+
+
+def test_gaussian_inference_is_used_in_evaluation_when_asked():
+    layer = layers.DropConnectLinear(200, 3, p=0.5, inference="gaussian", samples=500).eval()
+    x = torch.randn(4, 200)
+    with torch.no_grad():
+        plain = torch.relu(nn.functional.linear(x, layer.weight, layer.bias))
+        assert bool((layer(x) >= plain - 0.1).all())  # relu is convex: its mean is not below
+        layer.p = 0.0
+        assert torch.equal(layer(x), plain)
+        layer.p = 1.0
+        torch.testing.assert_close(layer(x), torch.relu(layer.bias).expand(4, 3))
+
+
+def test_convolutions_keep_their_padding_groups_and_strides():
+    source = nn.Conv2d(4, 6, 3, stride=2, padding=1, padding_mode="reflect", groups=2, dilation=2)
+    layer = layers.DropConnectConv2d.from_module(source, 0.5)
+    x = torch.randn(2, 4, 9, 9)
+    assert layer(x).shape == source(x).shape
+    assert torch.equal(layer.eval()(x), source(x))
+
+
+def test_padding_by_name():
+    source = nn.Conv1d(2, 3, 3, padding="same")
+    layer = layers.DropConnectConv1d.from_module(source, 0.0)
+    x = torch.randn(2, 2, 9)
+    assert torch.equal(layer(x), source(x))
+
+
+def test_a_learned_rate_moves_with_the_loss_and_stays_inside():
+    layer = layers.ConcreteDropout(0.3, floor=0.05, ceiling=0.5)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    x = torch.randn(64, 20)
+    for _ in range(200):  # noise only harms here
+        optimizer.zero_grad()
+        (layer(x) - x).square().mean().backward()
+        optimizer.step()
+    assert 0.05 <= layer.p < 0.15
+
+
+def test_the_regularizer_raises_the_rate_and_weighs_less_with_more_samples():
+    layer = layers.ConcreteDropout(0.1, ceiling=0.6)
+    weight = torch.zeros(5, 20)
+    few, many = (float(layer.regularizer(weight, n).detach()) for n in (10, 1000))
+    entropy = -(0.1 * math.log(0.1) + 0.9 * math.log(0.9))
+    assert few == pytest.approx(-20 * entropy / 10, rel=1e-5)
+    assert many == pytest.approx(few / 100, rel=1e-5)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        layer.regularizer(weight, 10).backward()
+        optimizer.step()
+    assert layer.p == pytest.approx(0.5, abs=0.01)  # entropy is highest there
+
+
+def test_the_regularizer_s_prior_by_hand():
+    layer = layers.ConcreteDropout(0.5, floor=0.1, ceiling=0.9)
+    weight = torch.full((2, 3), 2.0)
+    # l^2 / (2 (1 - p)) * |W|^2 = 0.01 / 1 * 24, and 3 ln 2 of entropy; N = 4, tau = 2.
+    wanted = (0.24 - 3 * math.log(2)) / 8
+    found = layer.regularizer(weight, 4, length_scale=0.1, precision=2.0)
+    assert float(found.detach()) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_rates_0_and_1_are_not_learned(rate):
+    layer = layers.ConcreteDropout(0.3)
+    layer.p = rate
+    (layer(torch.randn(50)).sum() + layer.regularizer(torch.ones(2, 2), 10)).backward()
+    assert layer.p == rate
+    assert layer.logit.grad.item() == 0.0
+
+
+def test_a_rate_out_of_the_learned_range_is_refused():
+    with pytest.raises(ValueError, match=r"between `floor` 0\.01 and `ceiling` 0\.8, got 0\.95"):
+        layers.ConcreteDropout(0.95)
