@@ -7,4 +7,5 @@ from ._progress import ProgressMetrics as ProgressMetrics
 from ._random_state import RandomState as RandomState
 from ._regularize import regularize as regularize
 from ._run_record import RunRecord as RunRecord
+from ._scale_rates import ScaleRates as ScaleRates
 from ._wandb_dashboard import WandbDashboard as WandbDashboard

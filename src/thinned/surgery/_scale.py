@@ -1,6 +1,7 @@
 """One multiplier over many rates, which keeps their ratios (fastai's ``drop_mult``)."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 from torch import nn
 
@@ -24,10 +25,12 @@ class RateScale:
         exclude: globs of what to leave out.
         kinds: a kind, several, or ``"all"``.
         schedule: any function of progress in [0, 1] that returns a factor; for :meth:`at`.
+        base: path to rate at factor 1, where the rates have been scaled before.
 
     Attributes:
         sites: the sites whose rate is not 0.
-        factor: the factor that was set last.
+        factor: the factor that was set last; NaN if it is not known.
+        base: path to rate at factor 1.
 
     Raises:
         NoEffectError: if there is no such site, or all of them are at rate 0.
@@ -50,17 +53,20 @@ class RateScale:
         *,
         kinds: str | Iterable[str] | None = None,
         schedule: Callable[[float], float] | None = None,
+        base: Mapping[str, float] | None = None,
     ) -> None:
         sites = chosen(model_or_sites, include, exclude, kinds)
-        self.sites = SiteList((site for site in sites if site.rate > 0.0), named=True)
+        known = base or {}
+        rates = {site.path: known.get(site.path, site.rate) for site in sites}
+        self.sites = SiteList((site for site in sites if rates[site.path] > 0.0), named=True)
         if not self.sites:
             listed = ", ".join(site.path for site in sites[:8])
             msg = f"Expected a site with a rate above 0 to scale, got only rates of 0 ({listed}). "
             msg += "Set them first: `thinned.set_rate(model, 0.1)`."
             raise NoEffectError(msg)
-        self._base = [site.rate for site in self.sites]
+        self.base = {site.path: rates[site.path] for site in self.sites}
         self._schedule = schedule
-        self.factor = 1.0
+        self.factor = 1.0 if base is None else math.nan
 
     @property
     def rates(self) -> dict[str, float]:
@@ -70,7 +76,7 @@ class RateScale:
     @property
     def highest(self) -> float:
         """The largest factor that leaves every rate at or below 1."""
-        return 1.0 / max(self._base)
+        return 1.0 / max(self.base.values())
 
     def __call__(self, factor: float) -> int:
         """Set every rate to ``factor`` times what it was, and return how many were set.
@@ -79,11 +85,11 @@ class RateScale:
             ValueError: if a rate would exceed 1; nothing is set then.
             TypeError: if ``factor`` is not a number.
         """
-        highest = self.sites[self._base.index(max(self._base))]
-        hint = f"Above it, {highest.path!r} (rate {max(self._base):g}) would exceed 1."
+        highest = max(self.base, key=lambda path: self.base[path])
+        hint = f"Above it, {highest!r} (rate {self.base[highest]:g}) would exceed 1."
         factor = check_number("factor", factor, 0.0, self.highest, what="a factor", hint=hint)
-        for site, base in zip(self.sites, self._base, strict=True):
-            site.set(min(1.0, base * factor))
+        for site in self.sites:
+            site.set(min(1.0, self.base[site.path] * factor))
         self.factor = factor
         return sum(site.live is not False for site in self.sites)
 

@@ -1,0 +1,151 @@
+"""Multiplies all rates of a model by one factor while it trains, and keeps their ratios."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+
+from thinned._checks import check_number
+from thinned._log import logger
+from thinned.schedules import as_schedule
+from thinned.surgery import RateScale, SiteList, chosen, compile_safe
+
+from ._dropout_scheduler import DropoutScheduler
+from ._edits import undo_all, undo_later
+from ._lightning import all_callbacks, log_step, progress
+from ._log_values import publish, send
+
+
+class ScaleRates(pl.Callback):
+    """Set every rate to a factor times what it was when the model came: one number to sweep.
+
+    Models whose rates differ from place to place (drop paths that grow with depth, an encoder and
+    its head) keep their ratios. Factors do not add up: a second ``fit`` of the same model starts
+    from the same rates, and so does a resumed run. Logged is ``dropout/scaled/rate``, the largest
+    rate, as read back. When training ends the rates stay as they were set.
+
+    Args:
+        factor: what to multiply with, at least 0: a number, a schedule or its name, or a function of
+            progress.
+        include: globs on dotted paths below the LightningModule, such as ``"backbone.*"``.
+        exclude: globs of what to leave out.
+        kinds: a kind, several, or ``"all"``. Without it, and with ``include="*"``, only sites of
+            the kind ``dropout`` are scaled.
+        total_steps: length of the training in batches, where the trainer's limits do not say it.
+
+    Attributes:
+        groups: ``scaled`` to the sites, once fit has begun.
+        rates: ``scaled`` to the largest rate, read back from the modules.
+
+    Raises:
+        NoEffectError: when fit starts, if no site matches, or all of them are at rate 0.
+        ValueError: for a wrong factor at once; when training starts, if a rate would exceed 1.
+
+    Example:
+        >>> import pytorch_lightning as pl
+        >>> trainer = pl.Trainer(callbacks=[ScaleRates(0.5)], logger=False)
+    """
+
+    def __init__(
+        self,
+        factor: Any = 1.0,
+        include: str | Iterable[str] = "*",
+        exclude: str | Iterable[str] = (),
+        *,
+        kinds: str | Iterable[str] | None = None,
+        total_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        self._factor = _as_factor(factor)
+        self._choice = (include, exclude, kinds)
+        self.total_steps = total_steps
+        self._scale: RateScale | None = None
+        self._model: pl.LightningModule | None = None
+        self._logged = -1
+
+    @property
+    def groups(self) -> dict[str, SiteList]:
+        """The sites, under the name ``scaled``; empty before fit."""
+        return {} if self._scale is None else {"scaled": self._scale.sites}
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The largest rate, read back from the modules; empty before fit."""
+        return {} if self._scale is None else {"scaled": max(self._scale.rates.values())}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the sites, and remember their rates unless this model is known."""
+        if self._model is not None and self._model is not pl_module:
+            self._scale = None
+        include, exclude, kinds = self._choice
+        sites = chosen(pl_module, include, exclude, kinds)
+        frozen = [site.path for site in sites if site.levels is not None]
+        if frozen:
+            edit = compile_safe(pl_module, frozen, compiled_only=True)
+            undo_later(trainer, edit, type(self).__name__)
+            sites = chosen(pl_module, include, exclude, kinds)
+        base = None if self._scale is None else self._scale.base
+        self._scale, self._model = RateScale(sites, base=base), pl_module
+        self._logged = -1
+        self._refuse_shared(trainer)
+        logger.info("dropout/scaled/rate: %s sites keep their ratios", len(self._scale.sites))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the first rates."""
+        self._set(trainer)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the rates of this step, and log the largest."""
+        self._set(trainer)
+        values = {f"dropout/{name}/rate": rate for name, rate in self.rates.items()}
+        publish(trainer, values)
+        step = log_step(trainer)
+        if step is not None and step != self._logged:
+            self._logged = step
+            send(trainer, values, step)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give back the model's own layers where compiled code had to have ours."""
+        if stage == "fit":
+            undo_all(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give them back after an error as well."""
+        undo_all(trainer)
+
+    def _set(self, trainer: pl.Trainer) -> None:
+        if self._scale is not None:
+            now = progress(trainer, self.total_steps, "step").fraction
+            factor = float(self._factor(0.0 if now is None else now))
+            if factor != self._scale.factor:
+                self._scale(factor)
+
+    def _refuse_shared(self, trainer: pl.Trainer) -> None:
+        ours = {site.key: site.path for site in self.groups["scaled"]}
+        for other in all_callbacks(trainer):
+            if isinstance(other, DropoutScheduler):
+                for sites in other.groups.values():
+                    for site in sites:
+                        if site.key in ours:
+                            msg = f"Expected {site.path!r} to be scaled or scheduled, got both. "
+                            msg += "Exclude it from ScaleRates or from DropoutScheduler."
+                            raise ValueError(msg)
+
+
+def _as_factor(factor: Any) -> Callable[[float], Any]:
+    """Return the factor as a function of progress."""
+    if isinstance(factor, str):
+        return as_schedule(factor)
+    if callable(factor):
+        return factor  # type: ignore[no-any-return]  # what it returns is checked at each step
+    return functools.partial(_constant, check_number("factor", factor, 0.0, what="a factor"))
+
+
+def _constant(factor: float, progress: float) -> float:  # noqa: ARG001 - as every schedule takes it
+    """Return the factor at any progress; a partial of it can be pickled."""
+    return factor
