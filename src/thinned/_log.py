@@ -18,7 +18,7 @@ _LEVELS = {
 class _FirstRankOnly(logging.Filter):
     """Lets a record through on rank 0 only, where a launcher has set a rank."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  logging gives it
         """Say whether this process may speak."""
         rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"
         return rank == "0"
