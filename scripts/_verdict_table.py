@@ -205,6 +205,6 @@ scripts/evidence-verdict FOLDER --report
 ```
 
 What this does not show: larger networks and data sets, other architectures and optimizers, rates
-that move, metrics other than a loss. The truth is about changes of {step} in the rate, and about the
-last epoch, not the best one. Much of what is true of small runs is noise, hence the margin.
+that move, metrics other than a loss. The truth is about changes of {step} in the rate, and about
+the last epoch, not the best one. Much of what is true of small runs is noise, hence the margin.
 """

@@ -1,6 +1,7 @@
 """OverfittingMonitor: what it logs, where it is seen, and what it says of wrong configurations."""
 
 import logging
+import warnings
 
 import pytest
 import torch
@@ -367,5 +368,48 @@ def test_a_changed_inside_of_lightning_is_one_clear_error(plain, monkeypatch):
     ):
         probing.fit(
             *(probing.lightning(), probing.build(plain), [OverfittingMonitor("val_loss")]),
-            num_sanity_val_steps=0,
         )
+
+
+def test_a_loss_that_is_not_finite_does_not_stop_training():
+    pl = probing.lightning()
+
+    class Diverges(probing.module_class(pl)):
+        def validation_step(self, batch, batch_idx):
+            scale = (1.0, float("nan"), float("inf"), 1.0, 1.0)[self.current_epoch]
+            self.log("val_loss", self.loss(batch) * scale)
+
+    monitor = OverfittingMonitor("val_loss")
+    probing.fit(pl, probing.build(Diverges), [monitor], max_epochs=5)
+    assert len(monitor.history) == 5
+    assert monitor.verdict.evidence == (
+        "val_loss is not finite in 2 of 5 validations: it diverged.",
+    )
+    assert ["overfit/gl" in r for r in monitor.history] == [True, False, False, True, True]
+
+
+def test_a_training_set_that_augments_hides_a_part_of_the_gap():
+    """The reason for the warning, and for a clean loader."""
+    pl = probing.lightning()
+
+    class Augmented(torch.utils.data.Dataset):
+        inner = probing.data(32)
+
+        def __len__(self):
+            return 32
+
+        def __getitem__(self, index):
+            x, y = self.inner[index]
+            return x + 0.5 * torch.randn(6), y
+
+    gaps = []
+    clean = torch.utils.data.DataLoader(Augmented.inner, 16)
+    for probe in (1.0, clean):
+        monitor = OverfittingMonitor("val_loss", probe=probe)
+        with warnings.catch_warnings(action="ignore"):
+            loader = probing.train_loader(Augmented())
+            model = probing.build(probing.module_class(pl))
+            model.net[3].p = 0.0
+            probing.fit(pl, model, [monitor], loaders=loader, max_epochs=40)
+        gaps.append(monitor.history[-1]["overfit/gap/val_loss"])
+    assert gaps[0] < 0.8 * gaps[1]

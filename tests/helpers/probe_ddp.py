@@ -42,9 +42,15 @@ def main(folder: Path, samples: int) -> None:
     for name, callbacks in (("with", [monitor]), ("without", [])):
         model = probing.build(Model)
         trainer = PL.Trainer(
-            callbacks=callbacks, logger=False, enable_checkpointing=False,
-            accelerator="cpu", devices=2, strategy="ddp", max_epochs=2,
-            enable_progress_bar=False, enable_model_summary=False,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            accelerator="cpu",
+            devices=2,
+            strategy="ddp",
+            max_epochs=2,
+            enable_progress_bar=False,
+            enable_model_summary=False,
         )
         trainer.fit(model, probing.train_loader(probing.data(90)), probing.val_loader())
         result[name] = [t.double().sum().item() for t in model.state_dict().values()]

@@ -1,5 +1,8 @@
 """The verdict on histories made to be each of the kinds."""
 
+import subprocess
+import sys
+
 import pytest
 
 from thinned.metrics import VERDICTS, verdict
@@ -135,3 +138,12 @@ def test_order_of_the_numbers():
         *("not enough evidence", "underfitting", "healthy"),
         *("overfitting", "over-regularized"),
     ) == VERDICTS
+
+
+def test_a_verdict_needs_no_torch():
+    code = (
+        "import sys; from thinned.metrics import VERDICTS, gap, onset, verdict;"
+        "print([m for m in ('torch', 'numpy', 'pytorch_lightning') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -18,7 +18,12 @@ from ._log_values import publish, send
 from ._monitor_keys import in_front, watched
 from ._monitor_rows import Row, judged, measured, robustness
 from ._probe import Probe, merged
-from ._probe_lightning import validation_logged, validation_step_count, validation_will_run
+from ._probe_lightning import (
+    check_lightning,
+    validation_logged,
+    validation_step_count,
+    validation_will_run,
+)
 from ._probe_noise import Noise
 from ._probe_units import Units
 
@@ -71,7 +76,8 @@ class OverfittingMonitor(pl.Callback):
     Raises:
         ValueError: at the first validation (the sanity check counts), if ``monitor`` is not logged;
             at the start, if several training loaders leave open which one to probe.
-        RuntimeError: at the start, if ``validation_step`` cannot read a training batch.
+        RuntimeError: at the start, if ``validation_step`` cannot read a training batch, or if this
+            Lightning's inside is not as the probe knows it.
 
     Example:
         >>> OverfittingMonitor("val_loss").state_key
@@ -137,6 +143,7 @@ class OverfittingMonitor(pl.Callback):
     @override
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if stage == "fit":
+            check_lightning(trainer)
             trainer.callbacks = in_front(trainer, self)
             self.monitor, self.mode = self._asked
             self.history, self.verdict = [], None

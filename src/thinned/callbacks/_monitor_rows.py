@@ -48,15 +48,17 @@ def robustness(validation: Mapping[str, float], shifted: Mapping[str, int]) -> R
 
 def judged(history: Sequence[Row], key: str, mode: str) -> tuple[Row, Verdict]:
     """Return what the history so far says of the watched metric, and the verdict."""
-    seen = [r for r in history if key in r]
-    errors = as_errors([r[key] for r in seen], mode)
-    probes = [r[f"overfit/probe/{key}"] for r in history if f"overfit/probe/{key}" in r]
-    row: Row = {"overfit/gl": generalization_loss(errors)}
-    if probes:
-        row["overfit/pq"] = progress_quotient(errors, as_errors(probes, mode))
-    since = onset(errors, [r["epoch"] for r in seen])
-    if since is not None:
-        row["overfit/onset"] = float(since.epoch)
     said = verdict(history, key, mode)
-    row["overfit/verdict"] = float(VERDICTS.index(said.word))
+    row: Row = {"overfit/verdict": float(VERDICTS.index(said.word))}
+    own = f"overfit/probe/{key}"
+    seen = [r for r in history if math.isfinite(r.get(key, math.nan))]
+    probes = [r[own] for r in history if math.isfinite(r.get(own, math.nan))]
+    if seen and seen[-1] is history[-1]:
+        errors = as_errors([r[key] for r in seen], mode)
+        row["overfit/gl"] = generalization_loss(errors)
+        if probes:
+            row["overfit/pq"] = progress_quotient(errors, as_errors(probes, mode))
+        since = onset(errors, [r["epoch"] for r in seen])
+        if since is not None:
+            row["overfit/onset"] = float(since.epoch)
     return {k: v for k, v in row.items() if math.isfinite(v)}, said

@@ -19,7 +19,6 @@ from . import _probe_data as data
 from ._probe_lightning import (
     Logged,
     averaging,
-    check_lightning,
     evaluate,
     train_limit,
     train_loaders,
@@ -71,7 +70,6 @@ class Probe:
             RuntimeError: if `validation_step` cannot read a training batch.
             ValueError: if there are several training loaders and none or several fit.
         """
-        check_lightning(trainer)
         if isinstance(self.wanted, DataLoader):
             self._source = self.wanted
             self._rehearse(trainer, module)

@@ -65,7 +65,7 @@ def check_lightning(trainer: Any) -> None:
 
 _PRIVATE = (
     "fit_loop._combined_loader",
-    "fit_loop.epoch_loop.val_loop._results",
+    "fit_loop.epoch_loop.val_loop._results._forked_name",
     "fit_loop.epoch_loop.val_loop._combined_loader",
     "fit_loop.epoch_loop.val_loop._max_batches",
     "fit_loop.epoch_loop.val_loop._last_val_dl_reload_epoch",

@@ -83,7 +83,7 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     """
     found = features(history, monitor, mode)
     if found is None:
-        return Verdict(VERDICTS[0], 0.0, words.too_short(len(history)), words.GO_ON)
+        return Verdict(VERDICTS[0], 0.0, words.too_short(history, monitor), words.GO_ON)
     chances = remedies(found)
     by_word: dict[str, float] = {}
     for remedy, chance in chances.items():

@@ -92,15 +92,15 @@ def features(
     own, added = f"overfit/probe/{monitor}", f"overfit/inflation/{monitor}"
     rows = [r for r in history if monitor in r and own in r]
     raw = [float(r[monitor]) for r in rows]
-    if len(rows) < LEAST_ROWS or not all(map(math.isfinite, raw)):
-        return None
     probes = [float(r[own]) for r in rows]
-    # together, so that a shifted scale is the same for all three
+    if len(rows) < LEAST_ROWS or not all(map(math.isfinite, raw + probes)):
+        return None
     noisy = [float(r[own]) + float(r[added]) for r in rows if added in r]
-    errors = as_errors([*raw, *probes, *noisy], mode)
+    known = noisy if len(noisy) == len(rows) and all(map(math.isfinite, noisy)) else []
+    # together, so that a shifted scale is the same for all three
+    errors = as_errors([*raw, *probes, *known], mode)
     validation, probe = errors[: len(rows)], errors[len(rows) : 2 * len(rows)]
     rate = float(rows[-1].get("rate", 0.0))
-    known = noisy if len(noisy) == len(rows) else []
     with_noise = errors[2 * len(rows) :] if known else (probe if rate == 0.0 else [])
     lowest = min(range(len(rows)), key=validation.__getitem__)
     return Features(

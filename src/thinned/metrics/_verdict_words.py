@@ -1,6 +1,8 @@
 """The verdict's reasons and advice, in words."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ._verdict_features import LEAST_ROWS, Features
 
@@ -8,9 +10,14 @@ GO_ON = "Train on, and look again."
 STEP = 0.2  # the change of rate that the verdict was calibrated on
 
 
-def too_short(rows: int) -> tuple[str, ...]:
-    """Say that a history has too few rows."""
-    return (f"{rows} validations with a probe; at least {LEAST_ROWS} are needed.",)
+def too_short(history: Sequence[Mapping[str, Any]], monitor: str) -> tuple[str, ...]:
+    """Say why a history cannot be judged: too few rows, or figures that are none."""
+    own = f"overfit/probe/{monitor}"
+    rows = [row for row in history if monitor in row and own in row]
+    broken = sum(not math.isfinite(row[monitor]) for row in rows)
+    if broken:
+        return (f"{monitor} is not finite in {broken} of {len(rows)} validations: it diverged.",)
+    return (f"{len(rows)} validations with a probe; at least {LEAST_ROWS} are needed.",)
 
 
 def evidence(found: Features, monitor: str) -> tuple[str, ...]:
