@@ -9,8 +9,10 @@ from hydra.errors import MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from helpers import tiny
 from helpers.app import python
 from thinned.app._conf import conf_dir
+from thinned.app._schemas import SCHEMAS
 
 MAIN = """
 import sys
@@ -64,11 +66,12 @@ def test_a_typing_error_lists_our_options(app):
 
 @pytest.mark.parametrize("group", ["data", "trainer", "experiment", "logger", "search"])
 def test_what_needs_our_own_top_level_is_not_shared(app, group):
+    (app / "config.yaml").write_text(f"defaults:\n  - thinned/{group}: none\n")
     with (
         initialize_config_dir(str(app), version_base="1.3"),
-        pytest.raises(MissingConfigException, match=f"Could not find 'thinned/{group}"),
+        pytest.raises(MissingConfigException, match=f"Could not find 'thinned/{group}/none'"),
     ):
-        compose("config", [f"+thinned/{group}={'default' if group == 'trainer' else 'none'}"])
+        compose("config")
 
 
 SHARED = [
@@ -122,53 +125,48 @@ def test_an_application_that_does_not_use_us_sees_nothing_of_us(tmp_path):
     assert "Could not override 'trainer'" in wrong.stderr
 
 
-def test_lightning_cli_instantiates_every_public_callback_and_schedule():
-    from jsonargparse import ArgumentParser
-    from pytorch_lightning import Callback
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # jsonargparse's of Lightning's use of it
+def test_lightning_cli_instantiates_every_public_callback_and_schedule(tmp_path, monkeypatch):
+    from pytorch_lightning.cli import LightningCLI
 
     import thinned.callbacks
-    from thinned.schedules import PROFILES, SCHEDULES, Schedule
+    from thinned.schedules import SCHEDULES
 
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--callback", type=Callback)
-    parser.add_argument("--schedule", type=Schedule)
-    names = [
-        n for n in thinned.callbacks.__all__ if isinstance(getattr(thinned.callbacks, n), type)
+    members = {name: getattr(thinned.callbacks, name) for name in thinned.callbacks.__all__}
+    classes = [name for name, member in members.items() if isinstance(member, type)]
+    values = {"schedule": 0.3, "mapping": {"Dropout": "spatial"}, "factor": 0.5}
+    given = {
+        name: {key: values[key] for key, field in SCHEMAS[target].items() if field.required}
+        for name, target in ((name, f"thinned.callbacks.{name}") for name in classes)
+    }
+    nodes = [
+        {"class_path": f"thinned.callbacks.{name}", "init_args": given[name]} for name in classes
     ]
-    assert len(names) >= 6
-    for name in names:
-        node = {"class_path": f"thinned.callbacks.{name}", "init_args": _CALLBACKS.get(name, {})}
-        made = parser.instantiate_classes(parser.parse_object({"callback": node})).callback
-        assert type(made).__name__ == name
-    for name, cls in SCHEDULES.items():
-        node = yaml.safe_load((conf_dir() / "schedule" / f"{name}.yaml").read_text())
-        arguments = {key: _class_path(item) for key, item in node.items() if key != "_target_"}
-        node = {"class_path": f"thinned.schedules.{cls.__name__}", "init_args": arguments}
-        made = parser.instantiate_classes(parser.parse_object({"schedule": node})).schedule
-        assert 0 <= made(0.5) <= 1
-    assert PROFILES
+    for name in SCHEDULES:
+        schedule = yaml.safe_load((conf_dir() / "schedule" / f"{name}.yaml").read_text())
+        arguments = {"schedule": _class_path(schedule), "include": name}
+        nodes.append({"class_path": "thinned.callbacks.DropoutScheduler", "init_args": arguments})
+    trainer = {"callbacks": nodes, "logger": False, "accelerator": "cpu"}
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"seed_everything": 1, "trainer": trainer})
+    )
+    monkeypatch.setattr("sys.argv", ["main.py", "--config", "config.yaml"])
+    cli = LightningCLI(tiny.TinyModule, run=False)
 
-
-# What has no default.
-_CALLBACKS = {
-    "DropoutScheduler": {
-        "schedule": {
-            "class_path": "thinned.schedules.Linear",
-            "init_args": {"start": 0.0, "end": 0.3},
-        }
-    },
-    "LayerSwap": {"mapping": {"Dropout": "spatial"}},
-}
+    made = [type(callback).__name__ for callback in cli.trainer.callbacks]
+    assert len(classes) >= 6
+    assert set(classes) <= set(made)
+    schedules = [c for c in cli.trainer.callbacks if type(c).__name__ == "DropoutScheduler"][1:]
+    made = [type(schedule) for callback in schedules for schedule in callback.plan.values()]
+    assert made == list(SCHEDULES.values())
 
 
 def _class_path(value):
-    """Turn Hydra's nodes into jsonargparse's, which a list of any type does not convert."""
+    """Write Hydra's nodes as jsonargparse has them."""
     if isinstance(value, dict):
         arguments = {key: _class_path(item) for key, item in value.items() if key != "_target_"}
         return {"class_path": value["_target_"], "init_args": arguments}
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [0.1, 0.2]
-    return value
+    return [_class_path(item) for item in value] if isinstance(value, list) else value
 
 
 def test_the_plugin_alone_imports_nothing_of_ours():
