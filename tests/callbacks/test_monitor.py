@@ -1,7 +1,6 @@
 """OverfittingMonitor: what it logs, where it is seen, and what it says of wrong configurations."""
 
 import logging
-import warnings
 
 import pytest
 import torch
@@ -402,14 +401,12 @@ def test_a_training_set_that_augments_hides_a_part_of_the_gap():
             x, y = self.inner[index]
             return x + 0.5 * torch.randn(6), y
 
-    gaps = []
     clean = torch.utils.data.DataLoader(Augmented.inner, 16)
-    for probe in (1.0, clean):
-        monitor = OverfittingMonitor("val_loss", probe=probe)
-        with warnings.catch_warnings(action="ignore"):
-            loader = probing.train_loader(Augmented())
-            model = probing.build(probing.module_class(pl))
-            model.net[3].p = 0.0
-            probing.fit(pl, model, [monitor], loaders=loader, max_epochs=40)
-        gaps.append(monitor.history[-1]["overfit/gap/val_loss"])
-    assert gaps[0] < 0.8 * gaps[1]
+    both = [OverfittingMonitor(probe=1.0), OverfittingMonitor("val_loss", probe=clean)]
+    model = probing.build(probing.module_class(pl))
+    model.net[3].p = 0.0
+    loader = probing.train_loader(Augmented())
+    with pytest.warns(UserWarning, match="the gap is understated"):
+        probing.fit(pl, model, both, loaders=loader, max_epochs=15)
+    augmented, fair = (m.history[-1]["overfit/gap/val_loss"] for m in both)
+    assert augmented < fair - 0.02
