@@ -5,7 +5,9 @@
   const specs = JSON.parse(document.getElementById("figures").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const said = document.getElementById("said");
+  const PAPER = 680;  // pixels between the margins of A4; nothing resizes the figures for print
   let drawn = false;
+  let onPaper = false;
 
   const remembered = () => { try { return localStorage.getItem("thinned-theme"); } catch { return null; } };
   const remember = (name) => { try { localStorage.setItem("thinned-theme", name); } catch { /* private window */ } };
@@ -33,7 +35,8 @@
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: "@text" },
       hoverlabel: { bgcolor: "@page", bordercolor: "@line", font: { color: "@text" } },
     });
-    const filled = { ...base, ...colour(layout) };
+    const size = onPaper ? { width: PAPER, height: layout.height ?? 270 } : {};
+    const filled = { ...base, ...colour(layout), ...size };
     for (const key of Object.keys(filled)) {
       if (/^[xy]axis/.test(key)) {
         filled[key] = { ...colour({ gridcolor: "@line", linecolor: "@line", zerolinecolor: "@line" }), ...filled[key] };
@@ -106,8 +109,8 @@
   setTheme(remembered() ?? (dark.matches ? "dark" : "light"));
   dark.addEventListener("change", () => { if (!remembered()) setTheme(dark.matches ? "dark" : "light"); });
   let before = null;
-  addEventListener("beforeprint", () => { before ??= root.dataset.theme; setTheme("light"); });
-  addEventListener("afterprint", () => { if (before) setTheme(before); before = null; });
+  addEventListener("beforeprint", () => { before ??= root.dataset.theme; onPaper = true; setTheme("light"); });
+  addEventListener("afterprint", () => { onPaper = false; if (before) setTheme(before); before = null; });
 
   unpack().then(() => { drawn = true; return drawAll(); }).then(() => { root.dataset.ready = "yes"; }).catch((error) => {
     for (const place of document.querySelectorAll(".plot")) {
