@@ -252,13 +252,22 @@ def test_dropout2d_on_fewer_axes_is_refused(before):
 
 def test_a_channel_axis_that_nothing_shows_is_asked_for():
     net = Whole(nn.Conv2d(3, 4, 3), nn.Dropout(0.1), nn.Linear(4, 2))
-    with pytest.raises(ValueError, match="channel_dim"):
+    with pytest.raises(ValueError, match=r"layers.1: SpatialDropout cannot tell.*channel_dim"):
         thinned.swap(net, {"Dropout": "spatial"})
 
 
 def test_a_rate_is_required_where_there_is_none():
     with pytest.raises(ValueError, match=r"Expected `rate` for '0'.*rate=0.1"):
         thinned.swap(tiny.mlp(), {"Linear": "dropconnect"})
+
+
+def test_what_a_variant_cannot_stand_in_for_is_listed():
+    net = nn.TransformerEncoderLayer(8, 2, 16)
+    with pytest.raises(TypeError, match=r"(?s)out_proj: DropConnectLinear.*exclude=\['self_attn"):
+        thinned.swap(net, {nn.Linear: "dropconnect"}, rate=0.1)
+    edit = thinned.swap(net, {nn.Linear: "dropconnect"}, exclude="out_proj", rate=0.1)
+    assert len(edit) == 1
+    assert list(edit.left_out) == ["linear2"]
 
 
 def test_a_replacement_that_moves_keys_is_refused():

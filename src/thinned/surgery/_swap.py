@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -73,34 +74,67 @@ def swap(
     rows = _rows(mapping)
     matched = _match(model, rows, scope, rate)
     shielded = _shielded_output(model, matched, scope)
-    changes: list[Change] = []
-    already: list[str] = []
-    left_out: dict[str, str] = {}
-    refused: dict[str, str] = {}
-    readers = {} if force else readers_of_rates(model)
+    done = _Outcome({} if force else readers_of_rates(model))
     for place, value in matched:
         if value.made(place.module, rate):
-            already.append(place.path)
-            continue
-        if place is shielded and next(place.module.parameters(), None) is not None:
-            left_out[place.path] = "the output layer; name it in `include` to swap it too"
-            continue
-        if value.layer is not None and (reason := never_called(place, value.layer, readers)):
-            refused[place.path] = reason
-            continue
-        new = value.make(place, rate)
+            done.already.append(place.path)
+        elif place is shielded and next(place.module.parameters(), None) is not None:
+            done.left_out[place.path] = "the output layer; name it in `include` to swap it too"
+        else:
+            done.exchange(model, place, value, rate, force=force)
+    done.raise_if_refused()
+    if not done.changes and not done.already:
+        raise _no_change(done.left_out, [value.label for _, value in matched])
+    return Edit(model, "swap", done.changes, done.already, done.left_out)
+
+
+@dataclass
+class _Outcome:
+    """What becomes of the modules that were matched.
+
+    Attributes:
+        readers: who reads the rate of a module, by the module's identity.
+        changes: what will be exchanged.
+        already: paths that were as asked before.
+        left_out: path to reason, for what stays.
+        unfit: path to reason, for what a variant cannot stand in for.
+        refused: path to reason, for what it could, but must not.
+    """
+
+    readers: Mapping[int, str]
+    changes: list[Change] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def exchange(
+        self, model: nn.Module, place: Place, value: Value, rate: float | None, *, force: bool
+    ) -> None:
+        """Make the new module, or note why there is none."""
+        if value.layer is not None and (why := never_called(place, value.layer, self.readers)):
+            self.refused[place.path] = why
+            return
+        try:
+            new = value.make(place, rate)
+        except TypeError as error:
+            self.unfit[place.path] = str(error)
+            return
         if new is None:
-            continue
-        reason = never_called(place, type(new), readers) or refusal(model, place, new)
+            return
+        reason = never_called(place, type(new), self.readers) or refusal(model, place, new)
         if reason and not force:
-            refused[place.path] = reason
-            continue
-        changes.append(_exchange(place, new))
-    if refused:
-        raise _refusal_error(refused)
-    if not changes and not already:
-        raise _no_change(left_out, [value.label for _, value in matched])
-    return Edit(model, "swap", changes, already, left_out)
+            self.refused[place.path] = reason
+        else:
+            self.changes.append(_exchanged(place, new))
+
+    def raise_if_refused(self) -> None:
+        """Raise one error for all that cannot or must not be swapped."""
+        if self.unfit:
+            raise TypeError(_listed("that a variant cannot stand in for", self.unfit))
+        if self.refused:
+            listed = _listed("that must not be", self.refused)
+            raise ValueError(f"{listed} Or pass force=True.")
 
 
 def _rows(mapping: Any) -> list[tuple[Key, Value]]:
@@ -160,7 +194,7 @@ def _shielded_output(
     return next((place for place, _ in matched if place.module is output.module), None)
 
 
-def _exchange(place: Place, new: nn.Module) -> Exchanged:
+def _exchanged(place: Place, new: nn.Module) -> Exchanged:
     old = place.module
     if problem := same_state(old, new):
         msg = f"{type(new).__name__} in the place of {type(old).__name__} at {place.path!r} would "
@@ -174,10 +208,10 @@ def _exchange(place: Place, new: nn.Module) -> Exchanged:
     return Exchanged(place.path, place.slots, old, new)
 
 
-def _refusal_error(refused: dict[str, str]) -> ValueError:
-    lines = "".join(f"\n  {path}: {reason}" for path, reason in refused.items())
-    msg = f"Expected modules that can be swapped, got {len(refused)} that must not be:{lines}\n"
-    return ValueError(msg + f"Leave them out with exclude={list(refused)}, or pass force=True.")
+def _listed(what: str, reasons: dict[str, str]) -> str:
+    lines = "".join(f"\n  {path}: {reason}" for path, reason in reasons.items())
+    msg = f"Expected modules that can be swapped, got {len(reasons)} {what}:{lines}\n"
+    return f"{msg}Leave them out with exclude={list(reasons)}."
 
 
 def _no_change(left_out: dict[str, str], labels: list[str]) -> NoEffectError:

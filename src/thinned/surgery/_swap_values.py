@@ -75,7 +75,11 @@ class Layers:
             return layer(rate, **options)
         if _variant_of(layer).takes_neighbours:
             options.setdefault("neighbours", neighbours(place))
-        return layer.from_module(module, rate, **options)
+        try:
+            return layer.from_module(module, rate, **options)
+        except ValueError as error:
+            msg = f"{place.path}: {error}"
+            raise ValueError(msg) from error
 
 
 _MADE_BY: "weakref.WeakKeyDictionary[nn.Module, Policy]" = weakref.WeakKeyDictionary()
