@@ -12,6 +12,8 @@ def write_run(
     metric="val_loss",
     more=None,
     rates=True,
+    sites=("a", "b"),
+    group="all",
     process=None,
     **header,
 ):
@@ -24,7 +26,9 @@ def write_run(
         error: the error it ended with.
         metric: name of the metric.
         more: further metrics, each a list with one value an epoch.
-        rates: whether to write rates for the sites ``a`` and ``b``.
+        rates: whether to write rates.
+        sites: paths of the sites; their rates rise by 0.1 from one to the next, up to 0.9.
+        group: name of their group.
         process: the process of the header; without it one that is gone.
         header: further fields of the header.
     """
@@ -32,14 +36,14 @@ def write_run(
     gone = {"pid": 2**22 + 1, "host": host_mark()}
     fields = {"name": folder.name, "monitor": metric, "mode": "min", **header}
     writer.write("header", version=1, process=process or gone, **fields)
-    site = {"kind": "dropout", "class": "Dropout", "rate": 0.1, "live": None, "group": "all"}
-    writer.write("sites", sites=[{"path": path, **site} for path in ("a", "b")])
+    site = {"kind": "dropout", "class": "Dropout", "rate": 0.1, "live": None, "group": group}
+    writer.write("sites", sites=[{"path": path, **site} for path in sites])
+    held = {path: min(9, i + 1) / 10 for i, path in enumerate(sites)}
     for epoch, loss in enumerate(losses):
         step = 10 * (epoch + 1)
         if rates:
             moment = {"step": step, "epoch": epoch, "progress": epoch / len(losses)}
-            sites = {"a": 0.1, "b": 0.2}
-            writer.write("rates", **moment, groups={"all": 0.1}, sites=sites)
+            writer.write("rates", **moment, groups={group: 0.1}, sites=held)
         values = {metric: loss, **{key: column[epoch] for key, column in (more or {}).items()}}
         writer.write("metrics", step=step, epoch=epoch, values=values)
     if end is not None:

@@ -5,7 +5,10 @@ from thinned.report import compare, write_compare_page, write_page
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = '<script>document.title="caught"</script><img src=x onerror=document.title="caught">'
+HOSTILE = (
+    '<script>document.title="caught"</script><img src=x onerror=document.title="caught">'
+    '<a href="https://example.org">a</a><b>b</b>'
+)
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +20,8 @@ def run_page(tmp_path_factory):
         losses,
         more=more,
         name=HOSTILE,
+        group=HOSTILE,
+        sites=("net.2", HOSTILE),
         seed=1,
         config={HOSTILE: HOSTILE, "schedule": {"rate": 0.1}},
         overrides=["seed=1"],
@@ -93,7 +98,7 @@ def test_hostile_names_stay_text(run_view, sweep_view):
         assert page.title() != "caught"
         assert page.locator("img").count() == 0
         assert page.get_by_text("<script>document.title").count() > 0
-        assert page.locator("svg script").count() == 0
+        assert page.locator("svg script, svg a, svg tspan[style*=bold]").count() == 0
 
 
 def test_the_theme_follows_the_system_and_the_button(run_view):

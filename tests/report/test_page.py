@@ -219,6 +219,16 @@ def test_numbers_of_long_runs_are_thinned_out(tmp_path):
     assert rows[-1][0] == 4999
 
 
+def test_a_large_run_still_fits(tmp_path):
+    losses = [1.0 / (1 + e) for e in range(3000)]
+    more = {"overfit/gap/val_loss": losses, "overfit/probe/val_loss": losses, "train_loss": losses}
+    sites = [f"model.encoder.layers.{i}.attention.dropout" for i in range(300)]
+    folder = records.write_run(tmp_path / "a", losses[:60], sites=sites)
+    assert write_page(folder).stat().st_size < 6e6
+    long = records.write_run(tmp_path / "b", losses, more=more, rates=False)
+    assert write_page(long).stat().st_size < 6e6
+
+
 def luminance(colour):
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]

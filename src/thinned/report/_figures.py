@@ -28,7 +28,7 @@ def line(name: str, points: Points, colour: str, **style: Any) -> Figure:
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(points) <= 40 else "lines",
-        "name": name,
+        "name": escape(name),
         "x": [x for x, _ in points],
         "y": [finite(y) for _, y in points],
         "line": {"color": colour, "width": 2.2, **style},
@@ -220,4 +220,4 @@ def values(figure: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     kept = rows[::every]
     if rows and kept[-1] is not rows[-1]:
         kept.append(rows[-1])
-    return ["epoch", *(each["name"] for each in lines)], kept
+    return ["epoch", *(html.unescape(each["name"]) for each in lines)], kept
