@@ -1,6 +1,7 @@
 """The probe: a fixed subset of the training set, evaluated as the validation set is."""
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -126,7 +127,7 @@ class Probe:
         self._check_weights(trainer, module)
         start = time.monotonic()
         part = 0
-        if noise is not None and noise.is_on and batches < float("inf"):
+        if noise is not None and noise.is_on and batches < math.inf:
             part = max(1, int(batches) // _PART)
         noisy: dict[str, Logged] = {}
         with self._quiet(trainer), snapshot.lent():
@@ -161,7 +162,7 @@ class Probe:
         wanted = self.wanted
         if not isinstance(wanted, int):
             batches, size = train_limit(trainer), getattr(loader, "batch_size", None) or 1
-            wanted = _RECORDED if batches == float("inf") else round(wanted * batches * size)
+            wanted = _RECORDED if batches == math.inf else round(wanted * batches * size)
         self._recorder = data.Recorder(max(1, -(-wanted // world)))
 
     def _loader(self, trainer: Any) -> tuple[Any, float]:
@@ -172,7 +173,7 @@ class Probe:
             batches: float = len(kept)
         elif self._source is self.wanted:
             loader = self.wanted
-            batches = len(loader) if hasattr(loader.dataset, "__len__") else float("inf")
+            batches = len(loader) if hasattr(loader.dataset, "__len__") else math.inf
         else:
             size = val_batch_size(trainer) or data.batch_size(self._source)
             loader = data.loader_over(self._source, self._indices, size, self.seed)
@@ -248,10 +249,12 @@ def merged(logged: dict[str, Logged], world: int) -> dict[str, float]:
 def _merge(parts: list[Logged]) -> float:
     kind, totals = parts[0].kind, [p.total for p in parts]
     if kind == "mean":
-        return sum(totals) / (sum(p.weight for p in parts) or float("nan"))
+        return math.fsum(totals) / (math.fsum(p.weight for p in parts) or math.nan)
     if kind == "metric":
         return totals[0]
-    return {"sum": sum, "min": min, "max": max}[kind](totals)
+    if kind == "sum":
+        return math.fsum(totals)
+    return min(totals) if kind == "min" else max(totals)
 
 
 def _checked(wanted: Any) -> Any:

@@ -167,7 +167,7 @@ def _innermost(loader: DataLoader[Any]) -> Any:
         sampler = batches
         if type(batches) is BatchSampler:
             sampler = batches.sampler
-    wrapped = getattr(sampler, "dataset", None)
+    wrapped: Any = getattr(sampler, "dataset", None)
     if type(wrapped).__name__ == "_DatasetSamplerWrapper":
         sampler = wrapped._sampler  # Lightning's DistributedSamplerWrapper
     return sampler
@@ -240,7 +240,7 @@ def _to_cpu(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return type(value)({k: _to_cpu(v) for k, v in value.items()})  # type: ignore[call-arg]  # a dict by another name
+        return type(value)({k: _to_cpu(v) for k, v in value.items()})
     if isinstance(value, tuple):
         parts = [_to_cpu(v) for v in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)

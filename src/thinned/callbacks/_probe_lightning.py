@@ -120,7 +120,7 @@ def validation_step_count(trainer: Any) -> int:
 def evaluate(
     trainer: Any,
     loader: Iterable[Any],
-    batches: int,
+    batches: float,
     *,
     keep: Iterable[Any] = (),
     part: int = 0,
@@ -141,9 +141,9 @@ def evaluate(
     """
     epoch_loop = trainer.fit_loop.epoch_loop
     real = epoch_loop.val_loop
-    loop = _loop_class(type(real))(trainer, real._trainer_fn, real._stage, verbose=False)
+    loop = _loop_class(real.__class__)(trainer, real._trainer_fn, real._stage, verbose=False)
     loop.inference_mode = real.inference_mode
-    loop._results = _results_class(type(real._results))(training=False)
+    loop._results = _results_class(real._results.__class__)(training=False)
     loop._combined_loader = _combined(trainer, loader)
     loop._max_batches = [batches]
     loop._last_val_dl_reload_epoch = float("inf")
@@ -221,7 +221,7 @@ def _combined(trainer: Any, loader: Iterable[Any]) -> Any:
 def _loop_class(real: type) -> type:
     """Build the probe's loop over the trainer's own evaluation loop."""
 
-    class ProbeLoop(real):  # type: ignore[misc,valid-type]  # the base is known at run time only
+    class ProbeLoop(real):  # type: ignore[misc]  # the base is known at run time only
         dataloader_idx: int | None = None
         part = 0
         prepare: Callable[[], None] | None = None
@@ -266,7 +266,7 @@ def _results_class(real: type) -> type:
     little wrong where they differ.
     """
 
-    class ProbeResults(real):  # type: ignore[misc,valid-type]
+    class ProbeResults(real):  # type: ignore[misc]
         def log(self, *args: Any, **kwargs: Any) -> None:
             kwargs["sync_dist"] = False
             super().log(*args, **kwargs)
