@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,20 @@ def test_a_config_that_a_forward_reads_is_one_site():
     assert net.config.hidden_dropout == 0.5
     assert thinned.set_rate(net, 0.4) == 2
     assert net.cfg == {"dropout": 0.4}
+
+
+def test_a_frozen_config_is_out_of_reach():
+    @dataclasses.dataclass(frozen=True)
+    class Frozen:
+        hidden_dropout: float = 0.1
+
+    net = nn.Sequential(Reader(Frozen()), nn.Dropout(0.2))
+    sites = find_sites(net)
+    assert sites.rates == {"1": 0.2}
+    (call,) = sites.out_of_reach
+    assert (call.path, call.cls) == ("0", "Reader")
+    assert call.code == "reads self.config.hidden_dropout, and Frozen cannot be written to"
+    assert thinned.set_rate(net, 0.3) == 1
 
 
 class Attention(nn.Module):

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody writes it
 from torch import nn
 
+import thinned
 from thinned import find_sites
 
 
@@ -80,6 +81,11 @@ class Fine(nn.Module):
 
 def test_what_is_in_reach_or_off_is_not_listed():
     assert find_sites(Fine()).out_of_reach == ()
+
+
+def test_the_error_names_what_is_out_of_reach():
+    with pytest.raises(thinned.NoEffectError, match=r"Out of reach: 0 \(Constant\): .*F\.dropout"):
+        thinned.set_rate(nn.Sequential(Constant()), 0.1)
 
 
 class Hidden(nn.Module):

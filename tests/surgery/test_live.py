@@ -195,6 +195,22 @@ def test_nothing_is_concluded_from_a_forward_that_no_seed_holds():
     assert "other results from the same seed" in idle.note
 
 
+def test_a_forward_may_use_autograd():
+    class Gradient(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(2, 2)
+            self.drop = nn.Dropout(0.1)
+
+        def forward(self, x):
+            energy = self.drop(self.linear(x)).sum()
+            return torch.autograd.grad(energy, self.linear.weight)
+
+    net = Gradient()
+    assert liveness(net, torch.ones(2, 2)) == {"drop": True}
+    assert net.linear.weight.grad is None
+
+
 def test_a_lazy_model_is_refused():
     with pytest.raises(ValueError, match=r"lazy parameter '0\.weight'"):
         find_sites(nn.Sequential(nn.LazyLinear(3)), example_input=torch.ones(2, 2))

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from thinned.surgery._functional import OutOfReach
 from thinned.surgery._known import rules_of
 from thinned.surgery._reads import Chain, ClassReads
 from thinned.surgery._site import PLACEHOLDER, Site
+from thinned.surgery._sources import file_of, line_of_class
 
 _KIND_WORDS = (
     ("layer_drop", re.compile(r"layer_?drop")),
@@ -72,19 +74,44 @@ _NO_RATES = frozenset({"speech_decoder_prenet_dropout"})
 
 def config_sites(path: str, module: nn.Module, reads: ClassReads) -> Iterator[Site]:
     """Find the rates that a module's forward reads off another object, such as its config."""
-    for chain in sorted(reads.chains):
-        if len(chain) < 2:
-            continue
-        wanted = _DROP.search(chain[-1]) or chain in reads.rates
-        if not wanted or chain[-1] in _NO_RATES:
-            continue
-        owner = follow(module, chain[:-1])
-        if owner is None or isinstance(owner, nn.Module | torch.Tensor | type):
-            continue
-        key = chain[-1].strip("[]")
-        if is_rate(_value(owner, key)):
+    for chain, owner, key in _config_rates(module, reads):
+        if _is_writable(owner, key):
             name = ".".join(chain).replace(".[", "[")
             yield Site(f"{path}:{name}", kind_of(key), owner, key, type(owner).__name__)
+
+
+def frozen_rates(path: str, module: nn.Module, reads: ClassReads) -> Iterator[OutOfReach]:
+    """Find the rates that a forward reads off an object that lets nobody write."""
+    for chain, owner, key in _config_rates(module, reads):
+        if not _is_writable(owner, key):
+            cls = type(module)
+            code = f"reads self.{'.'.join(chain)}, and {type(owner).__name__} cannot be written to"
+            yield OutOfReach(path, cls.__name__, file_of(cls), line_of_class(cls), code)
+
+
+def _config_rates(module: nn.Module, reads: ClassReads) -> Iterator[tuple[Chain, Any, str]]:
+    for chain in sorted(reads.chains):
+        wanted = _DROP.search(chain[-1]) or chain in reads.rates
+        if len(chain) < 2 or not wanted or chain[-1] in _NO_RATES:
+            continue
+        owner = follow(module, chain[:-1])
+        key = chain[-1].strip("[]")
+        if owner is None or isinstance(owner, nn.Module | torch.Tensor | type):
+            continue
+        if is_rate(_value(owner, key)):
+            yield chain, owner, key
+
+
+def _is_writable(owner: Any, key: str) -> bool:
+    """Try it, with the value that is there: a dataclass may be frozen, a property may refuse."""
+    try:
+        if isinstance(owner, MutableMapping):
+            owner[key] = owner[key]
+        else:
+            setattr(owner, key, getattr(owner, key))
+    except Exception:  # each library has its own error for what is frozen
+        return False
+    return True
 
 
 def follow(start: Any, chain: Chain) -> Any:

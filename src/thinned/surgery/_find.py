@@ -10,6 +10,7 @@ from thinned.surgery._attributes import (
     config_sites,
     float_sites,
     follow,
+    frozen_rates,
     is_leaf,
     is_rate,
     placeholder_sites,
@@ -157,6 +158,8 @@ class Finder:
     def _out_of_reach(self) -> tuple[OutOfReach, ...]:
         found: dict[tuple[str, int], OutOfReach] = {}
         for path, module in self._modules:
+            for frozen in frozen_rates(path, module, self._reads[type(module)]):
+                found.setdefault((frozen.file, frozen.line), frozen)
             for call in self._reads[type(module)].hard_coded:
                 place = (call.file, call.line)
                 if place not in found:

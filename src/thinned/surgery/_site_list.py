@@ -148,6 +148,9 @@ def no_sites(
     if exclude := tuple(exclude):
         msg += f", exclude={', '.join(repr(pattern) for pattern in exclude)}"
     msg += f"; none does. {reason}".rstrip()
+    if held.out_of_reach:
+        msg += f" Out of reach: {held.out_of_reach[0]}"
+        msg += f" (and {len(held.out_of_reach) - 1} more)." if len(held.out_of_reach) > 1 else "."
     if not held:
         msg += " The model holds no site at all; `thinned.insert(model)` puts dropout in."
         return NoEffectError(msg)

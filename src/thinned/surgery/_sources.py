@@ -104,6 +104,12 @@ def file_of(cls: type) -> str:
     return parsed[1] if parsed else cls.__module__
 
 
+def line_of_class(cls: type) -> int:
+    """Return the line at which a class begins, 0 where it has no source."""
+    node = class_source(cls)
+    return node.lineno if node is not None else 0
+
+
 def line_of(file: str, line: int) -> str:
     """Return one line of a file, without its indentation."""
     return linecache.getline(file, line).strip()

@@ -21,7 +21,7 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
 
     Restored are the modes, the contents of buffers, every attribute of every module (lists,
     dictionaries and sets with their contents) and the generators of torch, numpy and Python. Inside
-    no gradients are recorded, and compiled parts run eagerly.
+    autograd records, as in training, and compiled parts run eagerly.
 
     Args:
         model: the model that is going to run.
@@ -32,7 +32,7 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
     devices = {t.device for t in _tensors([list(model.parameters()), inputs])}
     cuda = sorted({device.index or 0 for device in devices if device.type == "cuda"})
     try:
-        with torch.random.fork_rng(cuda), _other_generators(), torch.no_grad(), _eagerly():
+        with torch.random.fork_rng(cuda), _other_generators(), torch.enable_grad(), _eagerly():
             yield
     finally:
         for state in saved:
