@@ -252,6 +252,23 @@ def test_a_run_shows_activations_that_are_functions():
     }
 
 
+def test_dense_connections_get_it_after_their_last_activation():
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.grow = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+            self.norm, self.act = nn.BatchNorm2d(8), nn.ReLU()
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x):
+            x = self.first(x)
+            x = self.act(self.norm(torch.cat([x, self.grow(x)], 1)))
+            return self.head(x.mean((2, 3)))
+
+    edit = thinned.insert(Dense(), example_input=torch.randn(2, 3, 4, 4))
+    assert list(layers(edit)) == ["act:dropout"]
+
+
 def test_a_run_leaves_no_trace():
     model = Functional()
     model.fc1.eval()

@@ -97,6 +97,8 @@ class _Finder:
                 index = made[0]
             elif value.op in SAME or value.op in NORMALIZES:
                 index = value.inputs[0]
+            elif value.op == "cat":  # dense connections: the newest comes last
+                index = value.inputs[-1]
             else:
                 return None
 

@@ -52,7 +52,7 @@ def run_example(model: nn.Module, arguments: Arguments) -> Any:
 
 @contextlib.contextmanager
 def evaluated(model: nn.Module, arguments: Arguments) -> Iterator[None]:
-    """Set the model to evaluation, and put it and all generators back as they were.
+    """Set the model to evaluation without gradients, and put all back as it was.
 
     Raises:
         ValueError: if the model has lazy parameters, which running it would make.
@@ -61,7 +61,7 @@ def evaluated(model: nn.Module, arguments: Arguments) -> Iterator[None]:
         msg = "Expected a model whose parameters exist, got lazy ones. Run it once before."
         raise ValueError(msg)
     fast = torch.backends.mha.get_fastpath_enabled()
-    with untouched(model, arguments):
+    with untouched(model, arguments), torch.no_grad():
         try:
             torch.backends.mha.set_fastpath_enabled(False)  # one operation, with nothing to see
             for module in model.modules():
