@@ -188,6 +188,7 @@ def sharded(rank, folder):
         torch.manual_seed(10 * rank + step)
         net(torch.randn(8, 8)).sum().backward()
         optimizer.step()
+    refused = False
     try:
         thinned.swap(net, {"Linear": "dropconnect"}, rate=0.2)
     except RuntimeError as error:

@@ -190,18 +190,19 @@ def read(folder):
 def differences(folder, whole, rng, mode):
     """Kill and resume one training; return what differs, and how it was killed."""
     kills = []
-    for attempt in range(6):
-        moment = rng.choice(MOMENTS) if attempt == 0 or rng.random() < 0.3 else None
-        if moment is None:
-            break
+    while not kills or (len(kills) < 5 and rng.random() < 0.3):
+        moment = rng.choice(MOMENTS)
         count = rng.randrange({"train": 30, "save": 4, "epoch end": 4}.get(moment, 7))
         seconds = rng.uniform(0.0, whole["seconds"]) if moment == "time" else None
         code = run(folder, mode, rng.random(), Killer(moment, count), seconds)
-        if code == 0:
-            break
-        if code != -signal.SIGKILL:
+        if code == -signal.SIGKILL:
+            kills.append(moment)
+        elif code != 0:
             return [f"exit code {code}"], kills
-        kills.append(moment)
+        elif kills:
+            break
+        else:  # it ended before its moment came: that is no trial
+            shutil.rmtree(folder)
     if not (folder / "found.json").exists():
         code = run(folder, mode, rng.random(), Killer("never", 0))
         if code != 0:
@@ -237,10 +238,7 @@ def main():
             different, kills = differences(folder, wholes[mode], rng, mode)
             failed += bool(different)
             outcome = f"DIFFERENT: {', '.join(different)}" if different else "equal"
-            print(
-                f"{trial + 1:3} {mode}: killed at {', '.join(kills) or 'no time'}: {outcome}",
-                flush=True,
-            )
+            print(f"{trial + 1:3} {mode}: killed at {', '.join(kills)}: {outcome}", flush=True)
             shutil.rmtree(folder)
     print(f"{options.count - failed} of {options.count} equal, seed {options.seed}")
     sys.exit(failed > 0)
