@@ -105,13 +105,14 @@ def test_dropout_that_is_there_already_is_not_doubled():
     assert (len(edit), edit.already) == (0, ("1", "4"))
 
 
-def test_the_output_layer_gets_nothing():
+@pytest.mark.parametrize("x", [None, torch.ones(2, 4)])
+def test_the_output_layer_gets_nothing(x):
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2), nn.Tanh())
-    edit = thinned.insert(model)
+    edit = thinned.insert(model, example_input=x)
     assert list(layers(edit)) == ["1:dropout"]
     assert "output layer" in edit.left_out["3"]
     with pytest.raises(thinned.NoEffectError, match="3: the output layer"):
-        thinned.insert(model, include="3")
+        thinned.insert(model, include="3", example_input=x)
 
 
 def test_what_structure_does_not_decide_is_listed():
