@@ -6,7 +6,7 @@ import platform
 import torch
 from _layer_models import compiled, recurrent, skipping
 from _layer_rows import rows
-from _timing import forward_backward, milliseconds, paired, peak_bytes, ratio
+from _timing import enough, forward_backward, milliseconds, paired, peak_bytes, ratio
 
 
 def eager(rounds: int) -> None:
@@ -16,7 +16,7 @@ def eager(rounds: int) -> None:
         x = row.x()
         steps = {"ours": forward_backward(row.ours.train(), x)}
         steps |= {name: forward_backward(other.train(), x) for name, other in row.equals.items()}
-        times = paired(steps, rounds)
+        times = paired(steps, enough(steps, rounds))
         rival = min(row.equals, key=lambda name: milliseconds(times, name))
         found, spread = ratio(times, "ours", rival)
         print(

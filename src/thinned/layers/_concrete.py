@@ -115,11 +115,13 @@ class ConcreteDropout(RateLayer):
             return x
         fixed = self.logit.isinf()  # rate 0 or 1, whose logarithms have no gradient
         rate = torch.where(fixed, 0.5, self.rate())
+        odds = torch.where(fixed, 1e6 * self.logit.detach().sign(), rate.logit())
+        scale = torch.where(fixed, 1.0, 1.0 / (1.0 - rate))
         # In float32: half precision has no number between 1 - 0.0005 and 1 for log(1 - u).
-        uniform = torch.rand(x.shape, device=x.device).clamp_min(1e-7)
-        drop = torch.sigmoid((rate.logit() + uniform.logit()) / self.temperature)
-        noise = torch.where(fixed, (self.logit < 0.0).to(drop), (1.0 - drop) / (1.0 - rate))
-        return x * noise.to(x.dtype)
+        drawn = torch.rand(x.shape, device=x.device).clamp_min_(1e-7).logit_()
+        heat = -1.0 / self.temperature
+        keep = torch.sigmoid(torch.add(odds * heat, drawn, alpha=heat))
+        return x * (keep * scale).to(x.dtype)
 
     def regularizer(
         self,
