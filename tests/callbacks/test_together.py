@@ -1,8 +1,12 @@
 """Every callback together, under each way of training that Lightning offers."""
 
 import copy
+import json
 import math
+import os
+import signal
 import warnings
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -266,3 +270,22 @@ def test_a_record_that_cannot_be_written_costs_nothing(tmp_path):
     with pytest.warns(ThinnedWarning, match="record"):
         tiny.fit([*everything(), seen], max_epochs=2)
     assert sorted(seen.rates[-1]) == [0.4, 0.5]
+
+
+class Terminated(tiny.TinyModule):
+    """Gets the signal by which clusters end a job."""
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().training_step(batch, batch_idx)
+
+
+def test_sigterm_closes_the_record_and_puts_the_model_back():
+    module = Terminated()
+    before = [id(m) for m in module.modules()]
+    with pytest.raises(SystemExit, match=r"^$"):
+        tiny.fit(everything(), module=module)
+    assert [id(m) for m in module.modules()] == before
+    lines = Path("record/record.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["status"] == "interrupted"
