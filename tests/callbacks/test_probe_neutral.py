@@ -195,34 +195,26 @@ def test_loggers_see_validation_once():
     assert steps == [s for s, keys in rows if "val_loss" in keys] == [4, 9]
 
 
-def test_loop_and_callbacks_are_the_original_objects_after_an_error_in_the_probe():
+def test_an_error_in_the_probe_costs_its_figures_and_nothing_else():
     class Fails(Plain):
-        armed = False
-
         def validation_step(self, batch, batch_idx):
-            if self.armed and self.trainer.fit_loop.epoch_loop.val_loop is not self.real:
+            loop = type(self.trainer.fit_loop.epoch_loop.val_loop).__name__
+            if loop == "ProbeLoop" and self.current_epoch == 1:
+                self.seen = True
                 raise ZeroDivisionError("in the probe")
             super().validation_step(batch, batch_idx)
 
-        def on_train_epoch_start(self):
-            self.armed, self.real = True, self.trainer.fit_loop.epoch_loop.val_loop
-
     model, monitor = probing.build(Fails), OverfittingMonitor("val_loss")
-    trainer = PL.Trainer(
-        callbacks=[monitor],
-        logger=False,
-        enable_checkpointing=False,
-        accelerator="cpu",
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        max_epochs=1,
-    )
-    with pytest.raises(ZeroDivisionError, match="in the probe"):
-        trainer.fit(model, probing.train_loader(), probing.val_loader())
-    assert trainer.fit_loop.epoch_loop.val_loop is model.real
+    with pytest.warns(UserWarning, match="failed in epoch 1 .ZeroDivisionError: in the probe."):
+        trainer = probing.fit(PL, model, [monitor], max_epochs=3)
+    assert ["overfit/gap/val_loss" in row for row in monitor.history] == [True, False, True]
+    assert type(trainer.fit_loop.epoch_loop.val_loop).__name__ == "_EvaluationLoop"
     assert monitor in trainer.callbacks
-    assert type(trainer.profiler).__name__ == "PassThroughProfiler"
     assert not trainer.loggers
+    assert not hasattr(model, "seen")
+    other = probing.build(Plain)
+    probing.fit(PL, other, [], max_epochs=3)
+    assert probing.same(probing.weights(model), probing.weights(other))
 
 
 def test_compiled_submodules_are_not_compiled_again():

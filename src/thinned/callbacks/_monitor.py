@@ -12,12 +12,13 @@ from thinned._checks import check_choice, check_number
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.metrics._verdict import Verdict
+from thinned.surgery import SiteList
 
 from . import _monitor_show as show
 from ._log_values import publish, send
 from ._monitor_keys import in_front, watched
 from ._monitor_rows import Row, judged, measured, robustness
-from ._probe import Probe, merged
+from ._probe import Probe, Reading, merged
 from ._probe_lightning import (
     check_lightning,
     validation_logged,
@@ -154,9 +155,10 @@ class OverfittingMonitor(pl.Callback):
         if not validation_will_run(trainer):
             self._warn("No validation will run, so overfitting is not measured: give a val loader.")
             return
-        self._noise = Noise(pl_module)
+        self._noise = self._find_noise(pl_module)
         if self._wants_units is not None:
-            self._units = Units(self._noise.sites, self._wants_units)
+            sites = self._noise.sites if self._noise is not None else SiteList()
+            self._units = Units(sites, self._wants_units)
         self._probe.start(trainer, pl_module)
 
     @override
@@ -189,9 +191,7 @@ class OverfittingMonitor(pl.Callback):
         if self._noise is not None:
             row["rate"] = self._noise.rate
         if self._is_due(trainer):
-            noise = self._noise if self._wants_noise else None
-            reading = self._probe.measure(trainer, pl_module, noise=noise, units=self._units)
-            row |= measured(validation, reading)
+            row |= measured(validation, self._measure(trainer, pl_module))
         row |= robustness(validation, self._shifted)
         self._validations += 1
         self.history.append(row)
@@ -236,6 +236,26 @@ class OverfittingMonitor(pl.Callback):
             self.monitor, self.mode = found
         else:
             self._warn("Validation logs nothing: there is no metric to measure overfitting by.")
+
+    def _find_noise(self, module: Any) -> Noise | None:
+        try:
+            return Noise(module)
+        except Exception as error:  # what cannot be read is not measured; training goes on
+            self._warn(f"The model's dropout was not found ({error}): no inflation, no rate.")
+            return None
+
+    def _measure(self, trainer: Any, module: Any) -> Reading:
+        noise = self._noise if self._wants_noise else None
+        try:
+            return self._probe.measure(trainer, module, noise=noise, units=self._units)
+        except Exception as error:
+            if trainer.world_size > 1:  # the other processes wait for this one
+                raise
+            self._warn(
+                f"The probe failed in epoch {trainer.current_epoch} ({type(error).__name__}: "
+                f"{error}): its figures are missing there. Training goes on."
+            )
+            return Reading()
 
     def _judge(self, validation: Mapping[str, float]) -> Row:
         if self.monitor is not None and self.monitor in validation:
