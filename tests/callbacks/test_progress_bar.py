@@ -43,6 +43,28 @@ def test_richs_bar_shows_the_rate():
     assert noting.shown[-1]["rate"] == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("namespace", tiny.NAMESPACES)
+def test_richs_thread_finds_its_bar_while_the_probe_is_measured(namespace):
+    """The thread draws the bar by looking for it among the trainer's callbacks."""
+    seen = []
+    noting = bar(namespace, "RichProgressBar")
+
+    class Looks(tiny._Steps, importlib.import_module(namespace).LightningModule):
+        def validation_step(self, batch, batch_idx):
+            super().validation_step(batch, batch_idx)
+            found = self.trainer.progress_bar_callback
+            seen.append((type(noting).__mro__[1] in type(found).__mro__, found is noting))
+
+    tiny.fit(
+        [noting, OverfittingMonitor("val_loss")],
+        module=Looks(),
+        namespace=namespace,
+        enable_progress_bar=True,
+    )
+    assert all(is_bar for is_bar, _ in seen)
+    assert {itself for _, itself in seen} == {True, False}  # validation, and the probe
+
+
 def test_each_of_a_few_groups_is_named():
     noting = bar("pytorch_lightning", "TQDMProgressBar")
     rates = DropoutScheduler({"net.2": 0.1, "net.5": 0.2})

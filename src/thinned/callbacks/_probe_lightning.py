@@ -167,6 +167,27 @@ def averaging(trainer: Any, keep: Iterable[Any] = ()) -> list[Any]:
     return [c for c in trainer.callbacks if isinstance(c, kinds) or id(c) in wanted]
 
 
+def _silent_bars(trainer: Any) -> list[Any]:
+    """Stand-ins for the trainer's progress bars, whose hooks do nothing.
+
+    Rich's bar is drawn by a thread that looks for it among the trainer's callbacks, and that dies
+    where it finds none.
+    """
+    callbacks = importlib.import_module(f"{namespace(trainer)}.callbacks")
+    mute = {name: _nothing for name in dir(callbacks.Callback) if name.startswith("on_")}
+    found = []
+    for bar in trainer.callbacks:
+        if isinstance(bar, callbacks.ProgressBar):
+            silent: Any = object.__new__(type(type(bar).__name__, (type(bar),), mute))
+            silent.__dict__ = bar.__dict__  # so that the thread reads what the bar holds
+            found.append(silent)
+    return found
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Do nothing, as a hook."""
+
+
 @contextlib.contextmanager
 def _stage_set(trainer: Any, epoch_loop: Any, loop: Any, callbacks: list[Any]) -> Iterator[None]:
     """Let the trainer run ``loop`` as its validation, deaf to loggers, callbacks and profilers."""
@@ -180,7 +201,7 @@ def _stage_set(trainer: Any, epoch_loop: Any, loop: Any, callbacks: list[Any]) -
     stopped_at = time.monotonic()
     epoch_loop.val_loop = loop
     trainer._logger_connector = type(trainer._logger_connector)(trainer)
-    trainer.callbacks = callbacks
+    trainer.callbacks = [*callbacks, *_silent_bars(trainer)]
     trainer.loggers = [loggers.DummyLogger()]
     trainer.profiler = profilers.PassThroughProfiler()
     trainer.validating = True
