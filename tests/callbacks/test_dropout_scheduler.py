@@ -239,7 +239,7 @@ def test_any_logger_and_either_namespace(name, logger, tmp_path):
     loggers = [module.CSVLogger(tmp_path, name=str(i)) for i in range(2)]
     chosen = {False: False, True: loggers[0], "two": loggers}[logger]
     trainer = tiny.fit([DropoutScheduler(Linear(0.0, 0.4))], namespace=name, logger=chosen)
-    assert trainer.callback_metrics["dropout/all/rate"] == 0.4 if logger else True
+    assert trainer.callback_metrics["dropout/all/rate"].item() == pytest.approx(0.4)
     for used in trainer.loggers:
         used.save()
         header, *rows = (tmp_path / used.name / "version_0" / "metrics.csv").read_text().split()

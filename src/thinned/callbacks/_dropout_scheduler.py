@@ -43,7 +43,9 @@ class DropoutScheduler(pl.Callback):
             profile.
         total_steps: length of the training in batches, where the trainer's limits do not say it, or
             to overrule them. Past it the rate stays.
-        decorrelate_ranks: give each rank its own masks; see :mod:`thinned.callbacks`.
+        decorrelate_ranks: where there is more than one rank, fold the rank into torch's generators
+            when training starts: ``seed_everything`` seeds all ranks alike, and then they would
+            draw the same masks.
 
     Attributes:
         groups: name of each group to its sites, once fit has begun.

@@ -164,7 +164,7 @@ def _time_share(trainer: Any) -> float | None:
 
 def log_step(trainer: Any) -> int | None:
     """Return the step under which loggers expect values now, None where none are due."""
-    if not trainer.loggers or not trainer._logger_connector.should_update_logs:
+    if not trainer._logger_connector.should_update_logs:
         return None
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 

@@ -32,7 +32,8 @@ class RandomState(pl.Callback):
     List it first, so that it has restored the generators before other callbacks draw.
 
     Args:
-        decorrelate_ranks: give each rank its own masks; see :class:`DropoutScheduler`.
+        decorrelate_ranks: fold the rank into torch's generators when training starts anew, so that
+            ranks draw different masks; see :class:`DropoutScheduler`.
 
     Example:
         >>> import pytorch_lightning as pl
