@@ -28,6 +28,10 @@ class StochasticDepth(RateLayer):
     by :math:`B / n`, and so saves the share ``p`` of the time; every weight has a gradient. Rate 1
     and a batch of one are masked. In evaluation it is the block alone.
 
+    Compiled, a moving rate costs no recompilation with masks. Skipping costs one more graph, since
+    the number of rows becomes dynamic, and one each where it is 1, where all rows are kept, and at
+    rate 1. Saved for backward: one number a sample; skipping, the positions of the rows kept.
+
     For a model of your own. In somebody else's, ``thinned.insert`` does the same without this
     wrapper, which would rename the block's parameters.
 

@@ -19,7 +19,9 @@ class TokenDrop(RateLayer):
     :math:`N - k` tokens behind the :math:`k` prefix tokens (class token, registers); tokens keep
     their order and are not scaled. In evaluation it is the identity. It belongs behind the position
     embedding. Rate 1 leaves the prefix only, or one token where there is none. Also known as
-    PatchDropout. Saved for backward: the positions of the tokens kept.
+    PatchDropout. Compiled, a moving rate costs one more graph, since the number of tokens becomes
+    dynamic (and one each for a single token, for all of them and at rate 1). Saved for backward:
+    the positions of the tokens kept.
 
     Args:
         p: the rate, in [0, 1].
