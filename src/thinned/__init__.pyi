@@ -13,7 +13,10 @@ from .surgery import SiteList as SiteList
 from .surgery import find_sites as find_sites
 from .surgery import insert as insert
 from .surgery import register_site as register_site
+from .surgery import scale_rates as scale_rates
 from .surgery import set_rate as set_rate
 from .surgery import swap as swap
+from .uncertainty import Prediction as Prediction
+from .uncertainty import mc_predict as mc_predict
 
 __version__: str

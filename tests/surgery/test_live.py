@@ -9,6 +9,7 @@ from torch import nn
 
 import thinned
 from thinned import find_sites
+from thinned.surgery._trace import trace
 
 
 def liveness(model, example_input):
@@ -229,3 +230,13 @@ def test_writing_into_weights_is_reported():
 
     with pytest.warns(thinned.ThinnedWarning, match=r"its own weights \(weight"):
         find_sites(Clipped(), example_input=torch.ones(2))
+
+
+def test_a_random_call_carries_the_rate_or_what_is_kept():
+    x = torch.ones(4, 4)
+    (draw,) = trace(nn.Dropout(0.37), x).draws
+    assert draw.carries(0.37)
+    assert not draw.carries(0.38)
+    assert draw.drops
+    assert (draw.file, draw.module) != ("", None)
+    assert trace(nn.Dropout(0.0), x).draws == ()
