@@ -2,6 +2,7 @@ from ._diagnosis import Diagnosis as Diagnosis
 from ._dropout_scheduler import DropoutScheduler as DropoutScheduler
 from ._layer_insert import LayerInsert as LayerInsert
 from ._layer_swap import LayerSwap as LayerSwap
+from ._mc_dropout import MCDropout as MCDropout
 from ._monitor import OverfittingMonitor as OverfittingMonitor
 from ._progress import ProgressMetrics as ProgressMetrics
 from ._random_state import RandomState as RandomState

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from thinned._generators import generators_kept
+from thinned._log import logger
+from thinned.surgery import Site
 from thinned.surgery._trace import call
-from thinned.uncertainty._prefix import Recorder, Shape
+from thinned.uncertainty._prefix import Recorder, Shape, Step
 from thinned.uncertainty._sampling import sampling
 
 
@@ -50,6 +52,13 @@ _KNOWN: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Layout | None]]" = (
 )
 
 
+def signature(x: Any, on: Sequence[Site]) -> Any:
+    """Return what an answer is kept for: the form of an input, and the sites that are on."""
+    leaves = [v for v in tree_flatten(x)[0] if isinstance(v, Tensor)]
+    forms = tuple((v.shape, v.dtype, v.device) for v in leaves)
+    return forms, tuple((site.key, site.path) for site in on)
+
+
 def rows_of(x: Any) -> int:
     """Return the size that all tensors of an input share in their first dimension, else 0."""
     leaves = tree_flatten(x)[0]
@@ -64,18 +73,20 @@ def copied(x: Any, copies: int) -> Any:
     )
 
 
-def layout(model: nn.Module, x: Any, recorder: Recorder, on: Sequence[Any]) -> Layout | None:
+def layout(model: nn.Module, x: Any, recorder: Recorder, on: Sequence[Site]) -> Layout | None:
     """Return where the batch is, or None where copies cannot be predicted as one batch.
 
     The answer is found by predicting the first and the last row apart and together, and is kept
     for further inputs of the same shape.
     """
-    leaves = [v for v in tree_flatten(x)[0] if isinstance(v, Tensor)]
-    signature = tuple((v.shape, v.dtype, v.device) for v in leaves)
-    key = (signature, tuple(site.key for site in on), len(recorder.steps))
+    key = (signature(x, on), len(recorder.steps))
     known = _KNOWN.setdefault(model, {})
     if key not in known:
-        known[key] = _find(model, x, recorder)
+        try:
+            known[key] = _find(model, x, recorder)
+        except Exception as error:  # a model that takes no single row, say
+            logger.debug("no copies as one batch: %r", error)
+            known[key] = None
     return known[key]
 
 
@@ -83,10 +94,13 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Layout | None:
     rows = rows_of(x)
     if rows == 0:
         return None
-    first, pair, triple = (_rows(x, each) for each in ([0], [0, -1], [0, -1, 0]))
+    first, last = _two_rows(x)
+    if _are_equal(first, last):
+        return None  # such rows could not show that they depend on each other
+    pair, triple = _joined(first, last), _joined(first, last, first)
     with generators_kept(seed=0):
         with sampling(model, ()):
-            apart = [_flat(call(model, each)) for each in (first, _rows(x, [-1]))]
+            apart = [_flat(call(model, each)) for each in (first, last)]
             together = _flat(call(model, pair))
         if not _is_pair(apart[0], apart[1], together):
             return None
@@ -95,7 +109,28 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Layout | None:
             call(model, pair)
         with three:
             call(model, triple)
+    if [3 * number for number in two.draws] != [2 * number for number in three.draws]:
+        return None  # the rows share a mask
+    if not recorder.steps:
+        return Layout((), (), ())
     return _compare(recorder, two, three, rows)
+
+
+def _two_rows(x: Any) -> tuple[Any, Any]:
+    """Return the first and the last row; if they are equal, one of them backwards."""
+    first, last = _rows(x, [0]), _rows(x, [-1])
+    if _are_equal(first, last):
+        last = tree_map(lambda v: v.flip(-1) if isinstance(v, Tensor) and v.dim() > 1 else v, last)
+    return first, last
+
+
+def _are_equal(x: Any, y: Any) -> bool:
+    pairs = zip(tree_flatten(x)[0], tree_flatten(y)[0], strict=True)
+    return all(torch.equal(a, b) for a, b in pairs if isinstance(a, Tensor))
+
+
+def _joined(*parts: Any) -> Any:
+    return tree_map(lambda *v: torch.cat(v) if isinstance(v[0], Tensor) else v[0], *parts)
 
 
 def _rows(x: Any, rows: list[int]) -> Any:
@@ -124,9 +159,16 @@ def _compare(whole: Recorder, two: Recorder, three: Recorder, rows: int) -> Layo
     if names[0] != names[1] or names[0] != names[2]:
         return None
     dims: list[tuple[int | None, ...]] = []
-    for many, a, b in zip(whole.steps, two.steps, three.steps, strict=True):
+    written = max((i for i, s in enumerate(two.steps) if s.operator._schema.is_mutable), default=-1)
+    for number, (many, a, b) in enumerate(zip(whole.steps, two.steps, three.steps, strict=True)):
+        blank = number > written and "empty" in str(a.operator)  # without a value, to be compared
+        if not _numbers(many) == _numbers(a) == _numbers(b):
+            return None  # a value that was read from the whole batch
         found: list[int | None] = []
         for index, (shape, _) in enumerate(a.shapes):
+            if all(each.kept[index] is None for each in (many, a, b)):
+                found.append(None)  # never asked for, whatever its shape
+                continue
             more = b.shapes[index][0]
             if len(shape) != len(more) or len(many.shapes[index][0]) != len(shape):
                 return None
@@ -136,7 +178,11 @@ def _compare(whole: Recorder, two: Recorder, three: Recorder, rows: int) -> Layo
                 return None
             if many.shapes[index][0] != _extended(a.shapes[index], b.shapes[index], rows)[0]:
                 return None
-            if dim is not None and not _begins_with(b.kept[index], a.kept[index], dim):
+            if (
+                dim is not None
+                and not blank
+                and not _begins_with(b.kept[index], a.kept[index], dim)
+            ):
                 return None  # the rows are interleaved: repeating would mix them up
             found.append(dim)
         dims.append(tuple(found))
@@ -144,8 +190,12 @@ def _compare(whole: Recorder, two: Recorder, three: Recorder, rows: int) -> Layo
     return Layout(tuple(dims), *shapes)
 
 
-def _begins_with(longer: Tensor | None, shorter: Tensor | None, dim: int) -> bool:
-    if longer is None or shorter is None:
+def _numbers(step: Step) -> list[Any]:
+    return [v for v in tree_flatten(step.result)[0] if isinstance(v, bool | int | float | complex)]
+
+
+def _begins_with(longer: Tensor | None, shorter: Tensor | None, dim: int | None) -> bool:
+    if longer is None or shorter is None or dim is None:
         return True
     begin = longer.narrow(dim, 0, shorter.shape[dim])
     return torch.allclose(begin.float(), shorter.float(), rtol=1e-3, atol=1e-4)

@@ -1,19 +1,26 @@
 """Draws samples: the beginning of the forward once, the rest in copies where that is right."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
-from thinned.uncertainty._copies import Layout, copied, layout, rows_of
+from thinned.uncertainty._copies import Layout, copied, layout, rows_of, signature
 from thinned.uncertainty._output import output_of
-from thinned.uncertainty._prefix import Recorder, Replay
+from thinned.uncertainty._prefix import Peeks, Recorder
+from thinned.uncertainty._replay import Replay
 
-WORTH = 0.2  # below this share of the work, following the operators costs more than it saves
+WORTH = 0.1  # below this share of the work, there is little to save
+FLOPS_A_STEP = 10**5  # about what could be computed while one operator is followed
 ELEMENTS = 2**19  # in the largest tensor, where the user has not said: what fits into a cache
+
+# What was found out not to be worth it, for a model, the form of its input and the sites.
+_NOT_WORTH: "weakref.WeakKeyDictionary[nn.Module, set[Any]]" = weakref.WeakKeyDictionary()
 
 
 class Draws:
@@ -32,59 +39,95 @@ class Draws:
 
     def __call__(self, count: int) -> Iterator[Tensor]:
         """Yield ``count`` samples, stacked in chunks of shape ``(t, *output)``."""
-        recorder = Recorder()
-        with recorder:
-            yield output_of(call(self.model, self.x)).unsqueeze(0)
-        done = 1
-        if self._is_worth(recorder):
-            found = self._layout(recorder)
-            copies = self._copies(found, recorder.largest, count)
-            while done < count:
-                samples = self._replayed(recorder, found, min(copies, count - done))
-                if samples is None and copies > 1:
-                    found, copies = None, 1  # masks are shared over the batch: one at a time
-                    continue
-                if samples is None:
-                    self.method = "a forward a sample"
-                    break
+        left = count
+        known = _NOT_WORTH.setdefault(self.model, set())
+        key = (signature(self.x, self.sites), self.chunk, self.batched, count)
+        if key not in known:
+            for samples in self._recorded(count):
                 yield samples
-                done += len(samples)
-        for _ in range(count - done):
-            yield output_of(call(self.model, self.x)).unsqueeze(0)
+                left -= len(samples)
+        if left:
+            known.add(key)
+            self.method = "a forward a sample"
+        while left:
+            output = output_of(call(self.model, self.x))
+            more = min(max(1, ELEMENTS // max(output.numel(), 1)), left) - 1
+            rest = [output_of(call(self.model, self.x)) for _ in range(more)]
+            yield torch.stack([output, *rest])  # together: the statistics cost calls as well
+            left -= more + 1
 
-    def _is_worth(self, recorder: Recorder) -> bool:
+    def _recorded(self, count: int) -> Iterator[Tensor]:
+        """Record a first sample, and yield from that as many as that is good for."""
+        recorder = Recorder()
+        with recorder, Peeks(recorder):
+            first = output_of(call(self.model, self.x))
+        yield first.unsqueeze(0)
+        self._keep_if_worth(recorder)
+        found = self._layout(recorder)
+        copies = min(self._copies(found, recorder.largest), count - 1)
+        if recorder.steps or copies > 1:
+            yield from self._replayed(recorder, found, copies, count - 1)
+
+    def _keep_if_worth(self, recorder: Recorder) -> None:
+        """Forget the beginning where it cannot be given back, or is too little of the work."""
         before, after = recorder.flops
-        share = before / max(before + after, 1)
+        if not self._is_followed(recorder) or before < WORTH * (before + after):
+            recorder.steps = []
+
+    def _is_followed(self, recorder: Recorder) -> bool:
         by_python = any(site.kind == "layer_drop" for site in self.sites)  # may draw from numpy
-        if not recorder.safe or not recorder.draws or by_python or share < WORTH:
-            return False
-        self.method = f"the first {share:.0%} of the work once"
-        return True
+        return recorder.safe and bool(recorder.draws) and not by_python
 
     def _layout(self, recorder: Recorder) -> Layout | None:
-        return layout(self.model, self.x, recorder, self.sites) if self.batched else None
+        if not self.batched or not self._is_followed(recorder):
+            return None
+        return layout(self.model, self.x, recorder, self.sites)
 
-    def _copies(self, found: Layout | None, largest: int, count: int) -> int:
+    def _copies(self, found: Layout | None, largest: int) -> int:
         if found is None:
             return 1
-        return min(self.chunk or max(1, ELEMENTS // max(largest, 1)), count)
+        return self.chunk or max(1, ELEMENTS // max(largest, 1))
 
-    def _replayed(self, recorder: Recorder, found: Layout | None, copies: int) -> Tensor | None:
-        """Return as many samples as copies; None where that cannot be done this way."""
+    def _replayed(
+        self, recorder: Recorder, found: Layout | None, copies: int, count: int
+    ) -> Iterator[Tensor]:
+        """Yield samples, copies at a time, and stop where that turns out not to be right."""
+        saved = recorder.flops[0] if recorder.steps else 0
+        if copies == 1 and saved < FLOPS_A_STEP * recorder.calls:
+            return
+        replay, x = self._replay(recorder, found, copies)
+        while count:
+            if copies > count:
+                copies = count
+                replay, x = self._replay(recorder, found, copies)
+            try:
+                with replay.begin():
+                    output = output_of(call(self.model, x))
+            except Exception as error:  # the plain forward that follows raises what is its own
+                logger.debug("beginning not shared: %r", error)
+                return
+            rows, rest = divmod(len(output) if output.dim() else 0, copies)
+            drawn = [copies * number for number in recorder.draws]
+            if copies > 1 and (rest or replay.draws != drawn):
+                return
+            self._tell(recorder, copies)
+            shape = (rows, *output.shape[1:]) if copies > 1 else output.shape
+            yield output.reshape(copies, *shape)
+            count -= copies
+
+    def _replay(self, recorder: Recorder, found: Layout | None, copies: int) -> tuple[Replay, Any]:
         if found is None or copies == 1:
             shapes = [step.shapes for step in recorder.steps]
-            replay = Replay(recorder, shapes, [[None] * len(s) for s in shapes], 1)
-        else:
-            shapes = found.shapes(rows_of(self.x) * copies)
-            replay = Replay(recorder, shapes, found.dims, copies)
-        x = copied(self.x, copies) if copies > 1 else self.x
-        try:
-            with replay:
-                output = output_of(call(self.model, x))
-        except Exception as error:  # the plain forward that follows raises what is the model's own
-            logger.debug("beginning not shared: %r", error)
-            return None
-        if replay.draws != [copies * number for number in recorder.draws]:
-            return None
-        rows, rest = divmod(len(output), copies)
-        return None if rest else output.reshape(copies, rows, *output.shape[1:])
+            return Replay(recorder, shapes, [[None] * len(s) for s in shapes], 1), self.x
+        shapes = found.shapes(rows_of(self.x) * copies)
+        return Replay(recorder, shapes, found.dims, copies), copied(self.x, copies)
+
+    def _tell(self, recorder: Recorder, copies: int) -> None:
+        parts = []
+        if recorder.steps:
+            share = recorder.flops[0] / max(sum(recorder.flops), 1)
+            parts.append(f"the first {share:.0%} of the work once")
+        if copies > 1 or not parts:
+            parts.append(f"{copies} samples as one batch")
+        if self.method == "a forward a sample":
+            self.method = ", ".join(parts)

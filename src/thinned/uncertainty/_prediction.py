@@ -1,6 +1,7 @@
 """What many samples say: mean and spread, and whether the doubt is the model's or the data's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -68,6 +69,22 @@ class Prediction:
         """One minus the share of samples that vote for the most frequent class."""
         self._classes("variation_ratio")
         return 1.0 - (torch.ones(()) if self.agreement is None else self.agreement)
+
+    @property
+    def output(self) -> Tensor:
+        r"""What stands for one output: :math:`\log \bar p` of a classifier, else the mean.
+
+        The softmax of :math:`\log \bar p` is :math:`\bar p`, so it serves wherever logits do.
+        """
+        if self.probabilities is None:
+            return self.mean
+        return self.probabilities.clamp_min(torch.finfo(self.probabilities.dtype).tiny).log()
+
+    def to(self, device: torch.device | str) -> "Prediction":
+        """Return the same prediction with its tensors on a device."""
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in held.items()}
+        return Prediction(**moved)
 
     def quantile(self, q: float | Tensor) -> Tensor:
         """Return a quantile over the samples, which must have been kept."""

@@ -1,0 +1,166 @@
+"""Evaluates and predicts with dropout on, inside of Lightning's own loops."""
+
+import contextlib
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from thinned._checks import check_choice, check_number
+from thinned._errors import NoEffectError
+from thinned.uncertainty import Prediction, active_sites, mc_predict, sampling
+
+STAGES = ("predict", "test", "validate")
+
+
+class MCDropout(pl.Callback):
+    r"""Make predictions of many masks in ``predict``, ``test`` and ``validate``.
+
+    Lightning switches dropout off there, whatever ``model.train()`` was called before. With this
+    callback ``self(x)`` in the module's own step returns the Monte Carlo prediction: of a
+    classifier :math:`\log \bar p`, whose softmax is the mean of the samples' probabilities, and of
+    everything else the mean. So the metrics that the step logs are those of the ensemble, and no
+    line of the module changes. The spread of each batch is kept in ``predictions``.
+
+    With ``samples=1`` the sites are just on, and each call of ``self(x)`` is one sample: for a step
+    that loops itself.
+
+    Validation inside of a fit stays as it is. Only stochastic sites are on, modes are put back
+    when the stage ends or fails. Each ``self(x)`` costs one plain forward besides the samples.
+
+    Args:
+        samples: number of samples of each ``self(x)``.
+        stages: in which of the trainer's ``predict``, ``test`` and ``validate``.
+        include: globs on dotted paths of what is on, or ``"last"``: the last site alone.
+        seed: draw from this seed in each batch, and put the global generators back.
+        chunk: samples that are predicted at a time, see `thinned.mc_predict`.
+        classes: whether the outputs are logits, see `thinned.mc_predict`.
+
+    Attributes:
+        predictions: one `Prediction` for each ``self(x)`` of the last stage, on the CPU.
+
+    Raises:
+        NoEffectError: if nothing is stochastic, or a step does not call ``self(x)``.
+        TypeError: if ``forward`` returns something else than a tensor.
+
+    Example:
+        >>> import pytorch_lightning as pl
+        >>> sure = MCDropout(samples=50, include="last")
+        >>> trainer = pl.Trainer(callbacks=[sure], logger=False)
+        >>> # trainer.predict(model, loader); torch.cat([p.entropy for p in sure.predictions])
+    """
+
+    def __init__(
+        self,
+        samples: int = 20,
+        *,
+        stages: str | Iterable[str] = STAGES,
+        include: str | Iterable[str] = "*",
+        seed: int | None = None,
+        chunk: int | None = None,
+        classes: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.samples = int(check_number("samples", samples, 1, 1e9, what="a number of samples"))
+        given = (stages,) if isinstance(stages, str) else tuple(stages)
+        self.stages = tuple(check_choice("stages", stage, STAGES) for stage in given)
+        self.include = include
+        self.options: dict[str, Any] = {"seed": seed, "chunk": chunk, "classes": classes}
+        self.predictions: list[Prediction] = []
+        self._open = contextlib.ExitStack()
+        self._waits = self._inside = False
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin, after Lightning has switched to evaluation."""
+        self._begin("predict", trainer, pl_module)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin, after Lightning has switched to evaluation."""
+        self._begin("test", trainer, pl_module)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin, after Lightning has switched to evaluation."""
+        self._begin("validate", trainer, pl_module)
+
+    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse a step that did not ask for a prediction."""
+        self._check_called()
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse a step that did not ask for a prediction."""
+        self._check_called()
+
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse a step that did not ask for a prediction."""
+        self._check_called()
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put everything back."""
+        self._end()
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put everything back."""
+        self._end()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put everything back."""
+        self._end()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Put everything back."""
+        self._end()
+
+    def _begin(self, stage: str, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if stage not in self.stages or trainer.state.fn != stage:
+            return  # not asked for, or the validation inside of a fit
+        self._end()
+        self.predictions = []
+        sites = active_sites(pl_module, self.include)
+        if self.samples == 1:
+            self._open.enter_context(sampling(pl_module, sites))
+        else:
+            handle: RemovableHandle = pl_module.register_forward_hook(
+                self._predict, with_kwargs=True
+            )
+            self._open.callback(handle.remove)
+            self._waits = True
+
+    def _end(self) -> None:
+        self._open.close()
+        self._waits = self._inside = False
+
+    def _predict(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> Tensor | None:
+        """Give the prediction of many masks in the place of the plain output."""
+        if self._inside:
+            return None
+        if not isinstance(output, Tensor):
+            msg = f"Expected forward to return a tensor, got {type(output).__name__}. Use "
+            msg += "MCDropout(samples=1), or call thinned.mc_predict in the step."
+            raise TypeError(msg)
+        named = inspect.signature(module.forward).bind(*args, **kwargs) if kwargs else None
+        self._waits, self._inside = False, True
+        try:
+            found = mc_predict(
+                module,
+                args if named is None else dict(named.arguments),
+                self.samples,
+                include=self.include,
+                **self.options,
+            )
+        finally:
+            self._inside = False
+        self.predictions.append(found.to("cpu"))
+        return found.output.to(output.dtype)
+
+    def _check_called(self) -> None:
+        if self._waits:
+            msg = "Expected the step to call self(...), found that it does not, so no prediction "
+            msg += "was made. Call the module's forward there, or use MCDropout(samples=1)."
+            raise NoEffectError(msg)
