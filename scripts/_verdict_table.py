@@ -104,7 +104,7 @@ def _tables(every: list[dict[str, Any]]) -> list[str]:
         true = [runs.true_word(run["found"]) for run in every]
         lines += ["", f"**Probe: {title}.**", "", *_figures(every, said, true)]
         if not tenth:
-            lines += ["", *_confusion(said, true)]
+            lines += ["", *_confusion(said, true), "", *_seldom(said, true)]
     return lines
 
 
@@ -164,6 +164,15 @@ def _confusion(said: Any, true: Any) -> list[str]:
     return lines
 
 
+def _seldom(said: Any, true: Any) -> list[str]:
+    well = sum(word == "healthy" for word, _ in true)
+    count = sum(v.word == "healthy" for v in said)
+    return [
+        f"*Healthy* was said {count} times, of {well} runs that were: that no change would help is",
+        "hard to see in one run, and the verdict abstains.",
+    ]
+
+
 def _intro(every: list[Any], calibrated: int) -> list[str]:
     true = collections.Counter(runs.true_word(run["found"])[1] for run in every)
     kinds = ", ".join(f"{name} {n}" for name, n in true.most_common())
@@ -199,7 +208,7 @@ evidence" below. The word *overfitting* goes with two remedies; where neither of
 {confident}, no remedy is named.
 
 ```text
-scripts/evidence-verdict FOLDER              # the runs: about an hour of one core, in pieces
+scripts/evidence-verdict FOLDER              # the runs: half an hour of one idle core, in pieces
 scripts/evidence-verdict FOLDER --calibrate
 scripts/evidence-verdict FOLDER --report
 ```

@@ -18,13 +18,13 @@ from thinned._log import logger
 
 from . import _probe_data as data
 from ._probe_lightning import (
-    Logged,
     averaging,
     evaluate,
     train_limit,
     train_loaders,
     val_batch_size,
 )
+from ._probe_loop import Logged
 from ._probe_noise import Noise
 from ._probe_state import Snapshot, frozen_optimizers, isolated
 from ._probe_units import Units

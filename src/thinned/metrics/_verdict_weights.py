@@ -1,4 +1,4 @@
-"""Weights of the verdict, fitted by `scripts/evidence-verdict --calibrate`; not by hand.
+"""Weights of the verdict, by `scripts/evidence-verdict --calibrate`; not by hand.
 
 240 runs. First the bias, then one weight for each of `Features.numbers`.
 """
