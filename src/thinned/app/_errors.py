@@ -77,7 +77,9 @@ def _composition(error: Any) -> str:
     text = str(error)
     if text.startswith("Could not override") and hasattr(cause, "parent_node"):
         known = [str(item) for item in _keys(cause.parent_node)]
-        return unknown_key(text.split("'")[1], str(cause.key), known)
+        path = text.split("'")[1]
+        more = f" To add it: +{path}=..." if path.startswith("hydra.") else ""
+        return unknown_key(path, str(cause.key), known) + more
     if "Ambiguous value" in text or "requires --multirun" in text:
         override = text.split("'")[1]
         return f"Several values in {override}: add -m to run each, or write [...] for a list."
