@@ -39,7 +39,8 @@ def skipping(rounds: int) -> None:
             torch.randn(40, 64, 256),
             True,
         ),
-        ("ResNet, 3 basic blocks", lambda: Basic(64), torch.randn(40, 64, 28, 28), False),
+        ("ResNet, 3 blocks of 64", lambda: Basic(64), torch.randn(40, 64, 28, 28), False),
+        ("ResNet, 3 blocks of 32", lambda: Basic(32), torch.randn(40, 32, 28, 28), False),
     ):
         blocks = [block().train() for _ in range(3)]
         steps = {"plain": training_step(nn.Sequential(*blocks), x)}
