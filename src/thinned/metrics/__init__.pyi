@@ -12,6 +12,16 @@ from ._prechelt import generalization_loss as generalization_loss
 from ._prechelt import progress as progress
 from ._prechelt import progress_quotient as progress_quotient
 from ._prechelt import up_strips as up_strips
+from ._proper_scores import BrierScore as BrierScore
+from ._proper_scores import NegativeLogLikelihood as NegativeLogLikelihood
+from ._proper_scores import brier as brier
+from ._proper_scores import nll as nll
+from ._selective import AURC as AURC
+from ._selective import ErrorAUROC as ErrorAUROC
+from ._selective import aurc as aurc
+from ._selective import error_auroc as error_auroc
+from ._selective import ood_auroc as ood_auroc
+from ._selective import risk_coverage as risk_coverage
 from ._sparsity import ActivationSparsity as ActivationSparsity
 from ._sparsity import activation_sparsity as activation_sparsity
 from ._verdict import VERDICTS as VERDICTS

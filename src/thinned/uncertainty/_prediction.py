@@ -82,8 +82,10 @@ class Prediction:
 
     def to(self, device: torch.device | str) -> "Prediction":
         """Return the same prediction with its tensors on a device."""
-        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in held.items()}
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {
+            k: v.to(device) if isinstance(v, Tensor) else v for k, v in held.items()
+        }
         return Prediction(**moved)
 
     def quantile(self, q: float | Tensor) -> Tensor:
