@@ -47,7 +47,7 @@ def test_the_attachment_travels_to_the_processes_of_a_multi_gpu_training(shapes,
     code += " if hasattr(f, '__self__')))\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "18 hooks inserted" in done.stderr, done.stderr
-    assert "sites 1" in done.stdout
+    assert "sites 1" in done.stdout, done.stdout[-2000:] + done.stderr[-3000:]
 
 
 def _is_ours(function) -> bool:

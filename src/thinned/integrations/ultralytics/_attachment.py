@@ -1,5 +1,6 @@
 """What hangs on a YOLO object: it waits for the training model, then sets its rates."""
 
+import contextlib
 import inspect
 import os
 import sys
@@ -212,7 +213,8 @@ class Attachment:
         if average is None:
             return
         if self._edit is not None:
-            self._edit.strip(average)
+            with contextlib.suppress(NoEffectError):  # the usual case: it holds nothing of ours
+                self._edit.strip(average)
         if self._own:
             for site in find_sites(average, kinds="dropout"):
                 if site.path in self._own:
