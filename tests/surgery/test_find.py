@@ -241,3 +241,20 @@ class ReadByFunction(nn.Module):
 
 def helper(module, x):
     return F.dropout(x, module.attn_dropout, module.training)
+
+
+class ElementwiseResidual(nn.Module):
+    """As Starcoder2 and SeedOss have it: a float that is no stochastic depth, by its name only."""
+
+    def __init__(self):
+        super().__init__()
+        self.residual_dropout = 0.1
+
+    def forward(self, x):
+        return x + F.dropout(x, p=self.residual_dropout, training=self.training)
+
+
+def test_residual_dropout_of_elements_is_dropout():
+    assert [(s.path, s.kind) for s in find_sites(ElementwiseResidual())] == [
+        (":residual_dropout", "dropout")
+    ]

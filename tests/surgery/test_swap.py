@@ -31,6 +31,26 @@ def snapshot(model):
 # ------------------------------------------------------------------------------- keys and values
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "expected"),
+    [
+        (nn.Linear(4, 4), "dropconnect", "DropConnectLinear"),
+        (nn.Conv1d(4, 4, 3), "dropconnect", "DropConnectConv1d"),
+        (nn.Conv2d(4, 4, 3), "dropconnect", "DropConnectConv2d"),
+        (nn.GRU(4, 4), "weight_drop", "WeightDropGRU"),
+        (nn.LSTM(4, 4), "variational", "VariationalLSTM"),
+    ],
+)
+def test_a_name_picks_the_class_that_fits_the_module(module, name, expected):
+    net = nn.ModuleDict({"body": module, "head": nn.Linear(4, 2)})
+    keys = list(net.state_dict())
+    edit = thinned.swap(net, {type(module).__name__: name}, include="body", rate=0.3)
+    assert type(net["body"]).__name__ == expected
+    assert list(net.state_dict()) == keys
+    edit.undo()
+    assert net["body"] is module
+
+
 def test_a_string_is_the_exact_class_name():
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout2d(0.2), nn.Conv2d(8, 8, 3), nn.Dropout(0.3))
     edit = thinned.swap(net, {"Dropout": "spatial"})

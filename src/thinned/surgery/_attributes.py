@@ -17,7 +17,7 @@ _KIND_WORDS = (
     ("layer_drop", re.compile(r"layer_?drop")),
     ("token_drop", re.compile(r"(patch|token|visual|frame)s?_?drop")),
     ("drop_block", re.compile(r"drop_?block")),
-    ("drop_path", re.compile(r"drop_?path|stochastic_?depth|drop_?connect|residual_?drop")),
+    ("drop_path", re.compile(r"drop_?path|stochastic_?depth|drop_?connect")),
 )
 _DROP = re.compile(r"drop", re.IGNORECASE)
 _GAP = re.compile(r"(^|_)(drop|dropout|drop_?path|drop_?block|drop_?connect|patch_drop)\d*$")
