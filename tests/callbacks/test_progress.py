@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import tiny
+from thinned.callbacks._clock import Clock
 from thinned.callbacks._lightning import callbacks_of, lightning_class, namespace, progress
 from thinned.callbacks._plan import Counters, fraction, planned_batches, planned_epochs
 
@@ -20,9 +21,11 @@ class Watch(pl.Callback):
         self.options = options
         self.seen = []
         self.units = {"epoch": [], 3: []}
+        self.clock, self.ticks = Clock(options.get("total_steps"), "step"), []
 
     def on_train_batch_start(self, trainer, *_):
         self.seen.append(progress(trainer, **self.options))
+        self.ticks.append(self.clock(trainer))
         for unit, seen in self.units.items():
             seen.append(progress(trainer, every=unit, **self.options).fraction)
 
@@ -87,6 +90,7 @@ def run(options, module=None, train=None, **watch_options):
     if "scheduling" in options:
         callbacks.append(pl.callbacks.GradientAccumulationScheduler(options.pop("scheduling")))
     tiny.fit(callbacks, module=module, train=train, **options)
+    assert "max_time" in options or watch.ticks == watch.seen  # the cheaper way says the same
     return watch
 
 
@@ -140,6 +144,7 @@ def test_a_loader_that_changes_its_length():
     )
     trainer.fit(Growing())
     assert [p.batches_planned for p in watch.seen] == [6] * 2 + [10] * 8
+    assert watch.ticks == watch.seen
     assert [p.batches_done for p in watch.seen] == list(range(10))
     assert watch.seen[-1].fraction == 1.0
 
@@ -228,6 +233,7 @@ def test_resumed_progress_is_that_of_the_uninterrupted_run(tmp_path, limits, sav
     tiny.fit([again, saver], ckpt_path=tmp_path / f"{name}.ckpt", **limits)
     done = int(name.split("=")[-1])
     assert again.seen == whole.seen[done:]
+    assert again.ticks == again.seen
     assert again.units["epoch"] == whole.units["epoch"][done:]
 
 

@@ -12,6 +12,7 @@ from thinned._log import logger
 from thinned.schedules import Schedule, as_profile, as_schedule
 from thinned.surgery import SiteList, as_patterns, compile_safe
 
+from ._clock import Clock
 from ._edits import undo_all, undo_later
 from ._groups import Group, make_groups, refuse_shared
 from ._lightning import all_callbacks, log_step, progress
@@ -87,6 +88,7 @@ class DropoutScheduler(pl.Callback):
         self.decorrelate_ranks = decorrelate_ranks
         self.only: frozenset[str] | None = None  # paths, where somebody has chosen the sites
         self._groups: list[Group] = []
+        self._clock = Clock(self.total_steps, self.every)
         self._at: float | None = None
         self._planned: int | None = None
         self._planned_before: int | None = None
@@ -124,6 +126,7 @@ class DropoutScheduler(pl.Callback):
         both = [c for c in all_callbacks(trainer) if isinstance(c, DropoutScheduler)]
         refuse_shared(group for scheduler in both for group in scheduler._groups)
         self._at, self._logged = None, -1
+        self._clock = Clock(self.total_steps, self.every)
         if self.only is None:  # else whoever chose says it
             for group in self._groups:
                 logger.info("%s", group)
@@ -147,7 +150,7 @@ class DropoutScheduler(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the rates of this step, and log them."""
-        now = progress(trainer, self.total_steps, self.every)
+        now = self._clock(trainer)
         if self._planned_before is not None:
             self._compare_lengths(now)
         self._set(now)
