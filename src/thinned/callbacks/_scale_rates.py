@@ -26,8 +26,8 @@ class ScaleRates(pl.Callback):
     rate, as read back. When training ends the rates stay as they were set.
 
     Args:
-        factor: what to multiply with, at least 0: a number, a schedule or its name, or a function of
-            progress.
+        factor: what to multiply with, at least 0: a number, a schedule or its name, or a function
+            of progress.
         include: globs on dotted paths below the LightningModule, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
         kinds: a kind, several, or ``"all"``. Without it, and with ``include="*"``, only sites of
