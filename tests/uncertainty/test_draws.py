@@ -45,7 +45,19 @@ def assert_same_distribution(samples, others, level=1e-4):
     assert min(tested) > level
 
 
+class FromTheInput(nn.Module):
+    """Asks for its input again after the dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.drop = nn.Linear(6, 6), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(self.one(x)) * x + x[:, :1]
+
+
 MODELS = {
+    "input again": (FromTheInput, rows(4, 6)),
     "head": (lambda: conv(tail=[nn.Dropout(0.5)]), rows(4, 3, 8, 8)),
     "middle": (lambda: conv(nn.Dropout2d(0.3)), rows(4, 3, 8, 8)),
     "start": (lambda: nn.Sequential(nn.Dropout(0.3), conv()), rows(4, 3, 8, 8)),

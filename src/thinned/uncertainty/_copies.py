@@ -66,13 +66,6 @@ def rows_of(x: Any) -> int:
     return sizes.pop() if len(sizes) == 1 else 0
 
 
-def copied(x: Any, copies: int) -> Any:
-    """Repeat each tensor of an input along its first dimension."""
-    return tree_map(
-        lambda v: v.repeat(copies, *[1] * (v.dim() - 1)) if isinstance(v, Tensor) else v, x
-    )
-
-
 def layout(model: nn.Module, x: Any, recorder: Recorder, on: Sequence[Site]) -> Layout | None:
     """Return where the batch is, or None where copies cannot be predicted as one batch.
 

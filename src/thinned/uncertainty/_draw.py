@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
-from thinned.uncertainty._copies import Layout, copied, layout, rows_of, signature
+from thinned.uncertainty._copies import Layout, layout, rows_of, signature
 from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Peeks, Recorder
 from thinned.uncertainty._replay import Replay
 
-WORTH = 0.1  # below this share of the work, there is little to save
+WORTH = 0.2  # below this share of the work, there is little to save
 FLOPS_A_STEP = 10**5  # about what could be computed while one operator is followed
+WHOLE = 8  # copies from which on a whole forward is quicker for several than one after the other
 ELEMENTS = 2**19  # in the largest tensor, where the user has not said: what fits into a cache
 
 # What was found out not to be worth it, for a model, the form of its input and the sites.
@@ -65,7 +66,7 @@ class Draws:
         self._keep_if_worth(recorder)
         found = self._layout(recorder)
         copies = min(self._copies(found, recorder.largest), count - 1)
-        if recorder.steps or copies > 1:
+        if recorder.steps or copies >= max(2, min(WHOLE, self.chunk or WHOLE)):
             yield from self._replayed(recorder, found, copies, count - 1)
 
     def _keep_if_worth(self, recorder: Recorder) -> None:
@@ -95,13 +96,14 @@ class Draws:
         saved = recorder.flops[0] if recorder.steps else 0
         if copies == 1 and saved < FLOPS_A_STEP * recorder.calls:
             return
-        replay, x = self._replay(recorder, found, copies)
+        replay = self._replay(recorder, found, copies)
         while count:
             if copies > count:
                 copies = count
-                replay, x = self._replay(recorder, found, copies)
+                replay = self._replay(recorder, found, copies)
             try:
-                with replay.begin():
+                x = replay.begin(self.x)
+                with replay:
                     output = output_of(call(self.model, x))
             except Exception as error:  # the plain forward that follows raises what is its own
                 logger.debug("beginning not shared: %r", error)
@@ -115,12 +117,12 @@ class Draws:
             yield output.reshape(copies, *shape)
             count -= copies
 
-    def _replay(self, recorder: Recorder, found: Layout | None, copies: int) -> tuple[Replay, Any]:
+    def _replay(self, recorder: Recorder, found: Layout | None, copies: int) -> Replay:
         if found is None or copies == 1:
             shapes = [step.shapes for step in recorder.steps]
-            return Replay(recorder, shapes, [[None] * len(s) for s in shapes], 1), self.x
+            return Replay(recorder, shapes, [[None] * len(s) for s in shapes], 1)
         shapes = found.shapes(rows_of(self.x) * copies)
-        return Replay(recorder, shapes, found.dims, copies), copied(self.x, copies)
+        return Replay(recorder, shapes, found.dims, copies)
 
     def _tell(self, recorder: Recorder, copies: int) -> None:
         parts = []

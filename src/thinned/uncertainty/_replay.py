@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from thinned.uncertainty._prefix import (
     FORGOTTEN,
@@ -18,6 +18,7 @@ from thinned.uncertainty._prefix import (
     tensors,
 )
 
+_INPUT = -1  # in the place of a step's number
 _DETACH = torch.ops.aten.detach.default
 
 
@@ -53,18 +54,36 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self.steps, self.shapes, self.dims, self.copies = recorder.steps, shapes, dims, copies
         self.draws: list[int] = []
         self._next = 0
+        self._inputs: list[Tensor] = []
         self._blanks: dict[int, tuple[Tensor, int, int]] = {}  # id -> itself, step, which tensor
         self._memory: dict[torch.device, torch.UntypedStorage] = {}
         self._filled: dict[tuple[int, int], Tensor] = {}
         self._written: set[tuple[int, int]] = set()
 
-    def begin(self) -> "Replay":
-        """Prepare for another forward; what the last one has written into is filled anew."""
+    def begin(self, x: Any) -> Any:
+        """Prepare for another forward, and return what to call it with: the input in copies.
+
+        What the last forward has written into is filled anew. An input is copied when it is asked
+        for, which its beginning does not.
+        """
         self.draws, self._next, self._blanks = [], 0, {}
         for key in self._written:
             del self._filled[key]
         self._written = set()
-        return self
+        self._inputs = [v for v in tree_flatten(x)[0] if isinstance(v, Tensor)]
+        if self.copies == 1:
+            return x
+        if not self.steps:
+            return tree_map(lambda v: repeated(v, 0, self.copies), x)
+        return tree_map(self._stand_in, x)
+
+    def _stand_in(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        blank = value.new_empty(len(value) * self.copies, *value.shape[1:])
+        index = next(i for i, each in enumerate(self._inputs) if each is value)
+        self._blanks[id(blank)] = (blank, _INPUT, index)
+        return blank
 
     def __torch_dispatch__(
         self, func: Operator, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -141,11 +160,14 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def _value(self, number: int, index: int) -> Tensor:
         key = (number, index)
         if key not in self._filled:
-            kept = self.steps[number].kept[index]
+            kept: Tensor | None = self._inputs[index] if number == _INPUT else None
+            dim: int | None = 0
+            if number != _INPUT:
+                kept, dim = self.steps[number].kept[index], self.dims[number][index]
             if kept is None:
                 msg = f"a value of step {number} is asked for again"
                 raise UnlikeBeforeError(msg)
-            self._filled[key] = repeated(kept, self.dims[number][index], self.copies)
+            self._filled[key] = repeated(kept, dim, self.copies)
         return self._filled[key]
 
     def _note_writes(self, func: Operator, args: tuple[Any, ...]) -> None:
@@ -158,8 +180,10 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
                         self._written.add(key)
 
 
-def repeated(tensor: Tensor, dim: int | None, copies: int) -> Tensor:
+def repeated(tensor: Any, dim: int | None, copies: int) -> Any:
     """Return a tensor with its batch repeated; always a copy, which may be written into."""
+    if not isinstance(tensor, Tensor):
+        return tensor
     if dim is None or copies == 1:
         return tensor.clone()
     return torch.cat([tensor] * copies, dim=dim)
