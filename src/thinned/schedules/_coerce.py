@@ -33,6 +33,11 @@ class Function(Schedule):
 
     function: Callable[[float], float]
 
+    def __repr__(self) -> str:
+        """Name the function, without its address: two runs of one schedule read the same."""
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return f"Function({name.rpartition('<locals>.')[2]})"
+
     def __post_init__(self) -> None:
         """Try the function at both ends."""
         self(0.0)
