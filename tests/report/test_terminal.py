@@ -22,7 +22,7 @@ def test_verdict_figures_rates_and_report_are_told(tmp_path):
 
 def test_markup_in_names_stays_text(tmp_path):
     folder = records.write_run(tmp_path / "[bold]a[/bold]", metric="[red]loss")
-    told = drawn(read_run(folder))
+    told = drawn(read_run(folder), width=300)  # wide: a long folder's name is not broken
     assert "[red]loss" in told
     assert "[bold]a[/bold]" in told
 
