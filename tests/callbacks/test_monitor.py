@@ -7,8 +7,8 @@ import torch
 import torchmetrics
 
 import thinned
-from helpers import probing
-from thinned.callbacks import OverfittingMonitor
+from helpers import probing, tiny
+from thinned.callbacks import OverfittingMonitor, RunRecord
 from thinned.metrics import VERDICTS
 
 
@@ -410,3 +410,12 @@ def test_a_training_set_that_augments_hides_a_part_of_the_gap():
         probing.fit(pl, model, both, loaders=loader, max_epochs=15)
     augmented, fair = (m.history[-1]["overfit/gap/val_loss"] for m in both)
     assert augmented < fair - 0.02
+
+
+def test_the_verdict_is_told_once(monkeypatch, tmp_path):
+    told = []
+    monkeypatch.setattr("thinned.callbacks._monitor.logger.info", lambda *words: told.append(words))
+    tiny.fit([OverfittingMonitor(), RunRecord(tmp_path, page=False)])
+    assert not told, "the record's summary holds it"
+    tiny.fit([OverfittingMonitor()])
+    assert len(told) == 1

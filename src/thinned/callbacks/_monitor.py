@@ -15,6 +15,7 @@ from thinned.metrics._verdict import Verdict
 from thinned.surgery import SiteList
 
 from . import _monitor_show as show
+from ._lightning import all_callbacks
 from ._log_values import publish, send
 from ._monitor_keys import in_front, watched
 from ._monitor_rows import Row, judged, measured, robustness
@@ -204,7 +205,9 @@ class OverfittingMonitor(pl.Callback):
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         if self.verdict is not None and trainer.is_global_zero:
             show.send_text(trainer, self.verdict)
-            logger.info("%s", show.in_words(self.verdict))
+            told = any(getattr(c, "summary", None) is True for c in all_callbacks(trainer))
+            if not told:  # by a run record's summary
+                logger.info("%s", show.in_words(self.verdict))
 
     def summary(self) -> str:
         """Return what was found, as text: the verdict with its reasons, and the latest figures.
