@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+import wandb
 import yaml
 from ultralytics import YOLO
 
 import thinned.integrations.ultralytics as thinned_yolo
+from thinned import ThinnedWarning
+from thinned.integrations.ultralytics._journal import log_to_wandb
 from thinned.integrations.ultralytics._probe import choose
 from thinned.report import read_record
 
@@ -82,3 +85,26 @@ def test_probe_takes_whole_batches_of_images_that_are_trained_on():
 def test_share_of_images():
     assert sum(map(len, choose(Files(40), Files(40), 0.25, 4, seed=1))) == 10
     assert np.isclose(sum(map(len, choose(Files(3), Files(3), 0.1, 4, seed=1))), 1)
+
+
+def test_the_active_wandb_run_gets_the_gap(train, shapes, tmp_path):
+    model = YOLO("yolo26n.yaml")
+    attachment = thinned_yolo.attach(model, dropout=0.2, probe=4)
+    with wandb.init(mode="offline", dir=tmp_path, settings=wandb.Settings(silent=True)) as run:
+        train(model, shapes)
+        run.log({"epoch": 2})  # commits, as Ultralytics does at the end of each epoch
+        summary = dict(run.summary)
+    last = attachment.history[-1]
+    for name in ("box_loss", "cls_loss", "loss"):
+        assert summary[f"overfit/gap/val/{name}"] == pytest.approx(last[f"overfit/gap/val/{name}"])
+    assert summary["dropout/all/rate"] == 0.2
+
+
+def test_a_wandb_that_fails_costs_a_warning(monkeypatch):
+    class Broken:
+        def define_metric(self, *args, **options):
+            raise ConnectionError("no network")
+
+    monkeypatch.setattr(wandb, "run", Broken())
+    with pytest.warns(ThinnedWarning, match="W&B took no row of ours.*no network"):
+        log_to_wandb({"epoch": 0.0, "overfit/gap/val/loss": 0.5})
