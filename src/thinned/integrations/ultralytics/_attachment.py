@@ -15,12 +15,7 @@ from thinned._log import logger
 from thinned.integrations.ultralytics._clock import BatchClock
 from thinned.integrations.ultralytics._journal import Journal
 from thinned.integrations.ultralytics._judge import described, judged
-from thinned.integrations.ultralytics._places import (
-    Place,
-    find_places,
-    has_own_dropout,
-    nothing_found,
-)
+from thinned.integrations.ultralytics._places import Place, find_places, nothing_found
 from thinned.integrations.ultralytics._probe import Probe
 from thinned.layers import variant as find_variant
 from thinned.metrics import Verdict
@@ -134,8 +129,7 @@ class Attachment:
             self.verdict = None
         start = self.schedule(self._clock.progress(trainer, self.every))
         named, own = self._resolve(model)
-        if own:
-            self._own = {site.path: site.rate for site in own}
+        self._own = {site.path: site.rate for site in own}
         if named:
             places = find_places(model, named)
             self._edit = Edit(model, "insert", [self._hooked(place, start) for place in places])
@@ -189,13 +183,12 @@ class Attachment:
     def _resolve(self, model: nn.Module) -> tuple[list[str], SiteList]:
         """Return the places asked for by name or pattern, and the model's own dropout sites."""
         named = [name for name in self.asked if name not in ("auto", "modules")]
-        wants_own = "modules" in self.asked
-        if "auto" in self.asked:
-            wants_own = has_own_dropout(model)
-            named += [] if wants_own else ["residual"]
+        wants_own = "modules" in self.asked or "auto" in self.asked
         own = find_sites(model, kinds="dropout") if wants_own else SiteList()
-        if wants_own and not own:
+        if "modules" in self.asked and not own:
             raise NoEffectError(nothing_found(model, "modules"))
+        if "auto" in self.asked and not own:
+            named.append("residual")
         return named, own
 
     def _hooked(self, place: Place, rate: float) -> Hooked:

@@ -91,7 +91,7 @@ def nothing_found(model: nn.Module, asked: str) -> str:
     """Say what was asked for, and what the model holds instead."""
     counts = {name: len(list(search(model))) for name, search in _SEARCHES.items()}
     listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-    own = len(find_sites(model, kinds="dropout")) if has_own_dropout(model) else 0
+    own = len(find_sites(model, kinds="dropout"))
     return (
         f"Expected `sites` to name places in this {type(model).__name__}, but {asked!r} finds "
         f"none. It holds: {own} dropout modules of its own ('modules'), {listed}; or give a "
