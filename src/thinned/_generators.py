@@ -3,16 +3,19 @@
 import contextlib
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
 @contextlib.contextmanager
-def generators_kept(seed: int | None = None) -> Iterator[None]:
-    """Put the generators of Python, numpy and torch (all devices) back when done.
+def generators_kept(
+    seed: int | None = None, devices: Sequence[int] | None = None
+) -> Iterator[None]:
+    """Put the generators of Python, numpy (where somebody uses it) and torch back when done.
 
     Args:
         seed: seed all of them for the time inside; None lets them go on from where they are.
+        devices: the CUDA devices whose generators are meant; None for all.
 
     Example:
         >>> import torch
@@ -27,15 +30,23 @@ def generators_kept(seed: int | None = None) -> Iterator[None]:
     numpy: Any = sys.modules.get("numpy")
     python_state = random.getstate()
     numpy_state = numpy.random.get_state() if numpy else None
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices):
         if seed is not None:
-            random.seed(seed)
-            torch.manual_seed(seed)
-            if numpy:
-                numpy.random.seed(seed % 2**32)
+            seed_everything(seed)
         try:
             yield
         finally:
             random.setstate(python_state)
             if numpy:
                 numpy.random.set_state(numpy_state)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch, Python and, where somebody uses it, numpy."""
+    import torch
+
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy: Any = sys.modules.get("numpy")
+    if numpy:
+        numpy.random.seed(seed % 2**32)

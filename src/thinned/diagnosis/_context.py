@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from thinned._generators import seed_everything
 from thinned.diagnosis import _sequence, _trace
 from thinned.diagnosis._flow import Flow
 from thinned.diagnosis._neutral import untouched
 from thinned.surgery import Site, SiteList, find_sites, normalize
 from thinned.surgery._run_example import Arguments, as_arguments
-from thinned.surgery._state import seed_everything
 
 TORCH_MODULES = "torch.nn."
 OF_TORCH = frozenset(vars(nn.Module()))

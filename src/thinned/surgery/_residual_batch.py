@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.hooks import RemovableHandle
 
+from thinned._generators import seed_everything
 from thinned.surgery._residual import Block
 from thinned.surgery._run_example import Arguments, run_example
-from thinned.surgery._state import seed_everything
 
 
 def batch_axes(model: nn.Module, arguments: Arguments, blocks: Iterable[Block]) -> dict[Block, int]:

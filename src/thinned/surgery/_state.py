@@ -1,8 +1,6 @@
 """Run somebody's forward and leave no trace: modes, buffers, attributes, generators."""
 
 import contextlib
-import random
-import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thinned._errors import ThinnedWarning
+from thinned._generators import generators_kept
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 
@@ -32,7 +31,7 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
     devices = {t.device for t in _tensors([list(model.parameters()), inputs])}
     cuda = sorted({device.index or 0 for device in devices if device.type == "cuda"})
     try:
-        with torch.random.fork_rng(cuda), _other_generators(), torch.enable_grad(), _eagerly():
+        with generators_kept(devices=cuda), torch.enable_grad(), _eagerly():
             yield
     finally:
         for state in saved:
@@ -101,29 +100,6 @@ def _refill(container: Any, content: Any) -> None:
 def _eagerly() -> Iterator[None]:
     with torch.compiler.set_stance("force_eager"):
         yield
-
-
-@contextlib.contextmanager
-def _other_generators() -> Iterator[None]:
-    """Restore Python's generator, and numpy's where somebody uses numpy."""
-    numpy: Any = sys.modules.get("numpy")
-    python = random.getstate()
-    state = numpy.random.get_state() if numpy else None
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        if numpy:
-            numpy.random.set_state(state)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed torch, Python and, where somebody uses it, numpy."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    numpy: Any = sys.modules.get("numpy")
-    if numpy:
-        numpy.random.seed(seed)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from thinned.surgery._state import seed_everything
+from thinned._generators import seed_everything
 
 
 @dataclasses.dataclass(frozen=True)

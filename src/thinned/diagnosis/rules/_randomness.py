@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from thinned._generators import seed_everything
 from thinned.diagnosis import _calls
 from thinned.diagnosis._context import Context
 from thinned.diagnosis._neutral import hooked
 from thinned.diagnosis._rule import Hit, rule
 from thinned.surgery import Site
-from thinned.surgery._state import seed_everything
 
 FORWARDS = 8
 

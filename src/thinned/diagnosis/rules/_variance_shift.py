@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from thinned._generators import seed_everything
 from thinned.diagnosis import _ops
 from thinned.diagnosis._context import Context, batch_norms
 from thinned.diagnosis._flow import Node
 from thinned.diagnosis._neutral import hooked
 from thinned.diagnosis._rule import Hit, rule
-from thinned.surgery._state import seed_everything
 
 REPEATS = 8
 TOLERATED = 0.05  # a choice of ours: in wide networks the shift is small and harmless (Li 2019)
