@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from thinned.report._csv_logs import CSV_NAME, read_csv_logs
-from thinned.report._record import Record, read_record
+from thinned.report._read_record import read_record
+from thinned.report._record import Record
 from thinned.report._tensorboard_logs import EVENTS, read_tensorboard_logs
 from thinned.report._writer import FILE_NAME
 
