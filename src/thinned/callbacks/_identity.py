@@ -81,7 +81,9 @@ def _is_secret(name: str, value: Any) -> bool:
 
 
 def _is_of_this_run(logger: Any, log_dir: str) -> bool:
-    return Path(log_dir) != Path(getattr(logger, "save_dir", None) or log_dir)
+    """Whether a logger's folder lies below the one it was given; a name may hold ``..``."""
+    below = Path(log_dir).resolve()
+    return Path(getattr(logger, "save_dir", None) or log_dir).resolve() in below.parents
 
 
 def _hydra() -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 MAX_BYTES = 128 * 2**20  # of a file; a run of a year with thousands of sites has some ten MiB
 MAX_LINE = 16 * 2**20  # characters
 MAX_DEPTH = 32
+LARGEST = 2**53  # the whole numbers that a float holds exactly
 MAX_ITEMS = 1_000_000  # of one line or one YAML file, aliases counted as often as they stand
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -142,7 +143,7 @@ def flag(value: Any) -> bool:
 
 def whole(value: Any) -> int:
     """Take a whole number that a float can hold exactly."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return value
     raise _wrong("a whole number", value)
 
@@ -167,7 +168,7 @@ def number(value: Any) -> float:
 def finite(value: Any) -> float:
     """Take a number that is neither infinite nor NaN, and not astronomical."""
     found = number(value)
-    if abs(found) <= 2**53:  # which NaN is not
+    if abs(found) <= LARGEST:  # which NaN is not
         return found
     raise _wrong("a finite number", value)
 

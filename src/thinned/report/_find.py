@@ -44,4 +44,4 @@ def _below(folder: Path) -> list[Path]:
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
     pieces = re.findall(r"\d+|\D+", str(path))
-    return [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces]
+    return [(not p.isdecimal(), int(p) if p.isdecimal() else 0, p) for p in pieces]

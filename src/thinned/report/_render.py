@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from thinned.report._bundle import csp_hash, plotly
 from thinned.report._figures import values
 from thinned.report._format import short
-from thinned.report._writer import plain
+from thinned.report._writer import plain, write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -42,9 +42,7 @@ def render(template: str, figures: dict[str, Any], **content: Any) -> str:
 def write(page: str, path: Path) -> Path:
     """Write a page as a whole, so that nobody opens a half."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    spare = path.with_suffix(".html.part")
-    spare.write_text(page, encoding="utf-8")
-    spare.replace(path)
+    write_whole(path, page)
     return path
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from thinned.report._data import LARGEST
 from thinned.report._record import MetricRow, Record, Source
+from thinned.report._writer import plain
 
 _NO_METRICS = ("epoch", "step", "hp_metric")
 
@@ -13,7 +15,7 @@ _NO_METRICS = ("epoch", "step", "hp_metric")
 def record_of_scalars(
     path: Path,
     source: Source,
-    points: Iterable[tuple[int, float | None, str, float]],
+    points: Iterable[tuple[float, float | None, str, float]],
     config: Mapping[str, Any] | None = None,
 ) -> Record:
     """Gather scalars into one row a validation.
@@ -25,20 +27,24 @@ def record_of_scalars(
     Args:
         path: where it was read.
         source: who wrote it.
-        points: (step, epoch or None, metric, value), in any order.
+        points: (step, epoch or None, metric, value), in any order; what is no finite number, or
+            at no whole step, is left out.
         config: the run's hyperparameters, where they were kept.
     """
     steps: dict[int, dict[str, float]] = {}
     epochs: dict[int, float] = {}
-    for step, epoch, key, value in points:
-        if epoch is not None:
+    for at, epoch, key, value in points:
+        if not abs(at) <= LARGEST:
+            continue
+        step = int(at)
+        if epoch is not None and abs(epoch) <= LARGEST:
             epochs[step] = epoch
         if key not in _NO_METRICS and math.isfinite(value):
             steps.setdefault(step, {})[key] = value
-    record = Record(path=path, source=source, config=dict(config or {}))
+    record = Record(path=path, source=source, config=plain(config or {}))
     record.name = record.folder.name
     seed = record.config.get("seed")
-    record.seed = seed if isinstance(seed, int) else None
+    record.seed = seed if isinstance(seed, int) and abs(seed) <= LARGEST else None
     record.metrics = _rows(steps, epochs)
     return record
 

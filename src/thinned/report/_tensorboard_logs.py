@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from thinned.report._csv_logs import hyperparameters
+from thinned.report._data import check_file
 from thinned.report._record import Record
 from thinned.report._scalars import record_of_scalars
 
@@ -14,14 +15,21 @@ def read_tensorboard_logs(folder: Path) -> Record:
 
     Raises:
         ImportError: if the package ``tensorboard`` is missing.
+        ValueError: if the files are no ordinary ones, too large, or no events.
     """
     try:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     except ImportError as error:
         msg = "Reading TensorBoard's files needs its package: pip install tensorboard"
         raise ImportError(msg) from error
+    for file in folder.glob(EVENTS):
+        check_file(file, "TensorBoard's events")
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
-    events.Reload()
+    try:
+        events.Reload()
+    except Exception as error:  # whatever TensorBoard makes of such bytes
+        msg = f"Expected TensorBoard's events in {folder}, got none that it can read: {error}."
+        raise ValueError(msg) from error
     tags = events.Tags()["scalars"]
     epochs = {e.step: float(e.value) for e in events.Scalars("epoch")} if "epoch" in tags else {}
     points = [
