@@ -96,17 +96,23 @@ def scheduler(rounds):
             {"profile": "linear_depth"},
             [],
         ),
+        "thinned.layers.Dropout, logged at each step": (
+            lambda: net_of(lambda: layers.Dropout(0.1)),
+            {},
+            [],
+        ),
         "one site": (lambda: net_of(lambda: nn.Dropout(0.1), 1), {}, []),
     }
     print("\n| 200 sites | us a step, median | 10% to 90% | of a 5 ms step | must be | reached |")
     print("|---|---|---|---|---|---|")
     for name, (make, options, others) in kinds.items():
+        every = 1 if "logged" in name else 50  # Lightning's own number
         stopwatch = Stopwatch(Linear(0.0, 0.5), **options)
         stopwatch.seconds = []
         loader = DataLoader(data(8, 8), batch_size=1)
-        trainer([*others, stopwatch], max_steps=rounds, limit_val_batches=0).fit(
-            Classifier(make()), loader
-        )
+        trainer(
+            [*others, stopwatch], max_steps=rounds, limit_val_batches=0, log_every_n_steps=every
+        ).fit(Classifier(make()), loader)
         median = statistics.median(stopwatch.seconds)
         tenths = statistics.quantiles(stopwatch.seconds, n=10)
         spread = f"{tenths[0] * 1e6:.0f} to {tenths[-1] * 1e6:.0f}"

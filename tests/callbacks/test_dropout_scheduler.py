@@ -1,5 +1,6 @@
 """The scheduler sets what it says, logs what the modules hold, and refuses what cannot work."""
 
+import dataclasses
 import pickle
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from helpers import tiny
 from thinned import NoEffectError, ThinnedWarning
 from thinned.callbacks import DropoutScheduler
-from thinned.schedules import Constant, Linear, Schedule, Step
+from thinned.schedules import Constant, Linear, Profile, Schedule, Step
 
 
 class Look(pl.Callback):
@@ -409,3 +410,31 @@ def test_callbacks_can_be_pickled_before_fit():
     scheduler = pickle.loads(pickle.dumps(DropoutScheduler({"net.2": Linear(0, 0.4)})))
     look, _ = run(scheduler)
     assert look.rates[-1] == (0.4, 0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Squared(Profile):
+    """A profile of somebody's own, in which the shares depend on the rate."""
+
+    extra: int = 0
+    factor: float = 1.0
+
+    def rates(self, rate, widths):
+        return (
+            tuple(self.factor * rate**k for k in range(1, len(widths) + 1)) + (rate,) * self.extra
+        )
+
+
+def test_a_profile_of_ones_own_needs_no_shares():
+    module = tiny.TinyModule()
+    tiny.fit([DropoutScheduler(0.4, profile=Squared())], module=module)
+    assert (module.net[2].p, module.net[5].p) == (0.4, 0.4**2)
+
+
+@pytest.mark.parametrize(
+    ("profile", "match"),
+    [(Squared(extra=1), "each of 2 sites, got 3"), (Squared(factor=3.0), "in \\[0, 1\\], got 1.2")],
+)
+def test_a_profile_that_gives_no_rates_is_refused(profile, match):
+    with pytest.raises(ValueError, match=match):
+        tiny.fit([DropoutScheduler(0.4, profile=profile)])

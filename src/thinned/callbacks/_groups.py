@@ -38,7 +38,7 @@ class Group:
     @property
     def rate(self) -> float:
         """The largest rate of its sites, read back; with any profile that is the group's rate."""
-        return max(site.rate for site in self.sites)
+        return float(max(self._writer.read()))
 
     def move(self, progress: float) -> None:
         """Set all sites to where the schedule is at ``progress``."""
@@ -51,7 +51,10 @@ class Group:
         """Warn, once, if a site does not hold the rate that it was given."""
         if self._warned or self._written is None:
             return
-        for site, share in zip(self.sites, self._writer.shares(self._written), strict=True):
+        shares = self._writer.rates(self._written)
+        if self._writer.read() == shares:
+            return
+        for site, share in zip(self.sites, shares, strict=True):
             given = share if site.levels is None else site.levels.nearest(share)
             if abs(site.rate - given) > 1e-6:
                 self._warned = True
@@ -68,7 +71,7 @@ class Group:
         for index, site in enumerate(self.sites):
             if site.levels is not None:
                 rates = _few(self.schedule, site.levels.most)
-                site.levels.plan(self._writer.shares(rate)[index] for rate in rates)
+                site.levels.plan(self._writer.rates(rate)[index] for rate in rates)
 
 
 def _few(schedule: Schedule, most: int) -> list[float]:

@@ -1,12 +1,14 @@
-"""Writes a group's rates to its sites, cheaply enough for every step."""
+"""Writes a group's rates to its sites, and reads them back, cheaply enough for every step."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
 from thinned._checks import check_rate
 from thinned.layers._many import ManyRates
-from thinned.schedules import Profile, Uniform
+from thinned.layers._rate import RateLayer
+from thinned.schedules import Profile
 from thinned.surgery import Site
 from thinned.surgery._inserted import Inserted
 
@@ -15,7 +17,8 @@ class GroupWriter:
     """Sets the sites of a group to a rate, each to its share of it by a depth profile.
 
     ``Site.set`` checks and converts at each site, which for 200 sites costs more than a small
-    training step may. Here the rate is checked once, and then goes to where the site would put it.
+    training step may. Here the rate is checked once, and then goes to where the site would put it;
+    it is read back from there.
 
     Args:
         sites: the group's sites, in depth order.
@@ -25,11 +28,12 @@ class GroupWriter:
     def __init__(self, sites: Sequence[Site], profile: Profile) -> None:
         self._profile = profile
         self._widths = [site.width for site in sites]
+        self._fixed = profile.fixed_shares(self._widths)
+        shares = [1.0] * len(sites) if self._fixed is None else self._as_rates(self._fixed)
         self._layers: list[int] = []
-        # By attribute, as two plain lists: 200 sites are 200 places in memory as it is.
-        self._plain: dict[str, tuple[list[int], list[dict[str, object]]]] = {}
+        self._plain: list[tuple[int, dict[str, Any], str, float]] = []
         self._others: list[tuple[int, Site]] = []
-        layers = []
+        layers: list[RateLayer] = []
         for index, site in enumerate(sites):
             owner = site.owner.layer if isinstance(site.owner, Inserted) else site.owner
             if site.levels is not None:  # compiled code: the site itself takes the nearest of few
@@ -38,35 +42,49 @@ class GroupWriter:
                 self._layers.append(index)
                 layers.append(owner)
             elif _is_plain(owner, site.attribute):
-                indices, attributes = self._plain.setdefault(site.attribute, ([], []))
-                indices.append(index)
-                attributes.append(vars(owner))
+                self._plain.append((index, vars(owner), site.attribute, shares[index]))
             else:
                 self._others.append((index, site))
-        self._many = ManyRates(layers)
+        uneven = any(shares[index] != 1.0 for index in self._layers)
+        self._many = ManyRates(layers, [shares[i] for i in self._layers] if uneven else None)
 
     def write(self, rate: float) -> None:
         """Write the rate of the group, in [0, 1]."""
         rate = check_rate("rate", rate)
-        if isinstance(self._profile, Uniform):
+        if self._fixed is not None:
             self._many.set(rate)
-            for name, (_, owners) in self._plain.items():
-                for attributes in owners:
-                    attributes[name] = rate
-            for _, site in self._others:
-                site.set(rate)
+            for _, attributes, name, share in self._plain:
+                attributes[name] = rate * share
+            for index, site in self._others:
+                site.set(rate * self._fixed[index])
             return
-        rates = self.shares(rate)
+        rates = self.rates(rate)
         self._many.set_each([rates[index] for index in self._layers])
-        for name, (indices, owners) in self._plain.items():
-            for index, attributes in zip(indices, owners, strict=True):
-                attributes[name] = rates[index]
+        for index, attributes, name, _ in self._plain:
+            attributes[name] = rates[index]
         for index, site in self._others:
             site.set(rates[index])
 
-    def shares(self, rate: float) -> tuple[float, ...]:
-        """Return each site's share of the group's rate."""
-        return self._profile.rates(rate, self._widths)
+    def read(self) -> list[float]:
+        """Return the rates that the sites hold, in their order."""
+        held: dict[int, float] = dict(zip(self._layers, self._many.get(), strict=True))
+        held.update((index, attributes[name]) for index, attributes, name, _ in self._plain)
+        held.update((index, site.rate) for index, site in self._others)
+        return [held[index] for index in range(len(self._widths))]
+
+    def rates(self, rate: float) -> list[float]:
+        """Return what each site gets of the group's rate."""
+        if self._fixed is not None:
+            return [rate * share for share in self._fixed]
+        return self._as_rates(self._profile.rates(rate, self._widths))
+
+    def _as_rates(self, given: Sequence[float]) -> list[float]:
+        """Check what a profile gave, which may be somebody's own."""
+        if len(given) != len(self._widths):
+            msg = f"Expected {self._profile} to give a rate to each of {len(self._widths)} sites, "
+            msg += f"got {len(given)}."
+            raise ValueError(msg)
+        return [check_rate(f"the rate that {self._profile} gives", rate) for rate in given]
 
 
 def _is_plain(owner: object, attribute: str) -> bool:

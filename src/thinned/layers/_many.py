@@ -1,21 +1,22 @@
 """Set the rates of many layers in one go: what a schedule does at every step."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from thinned.layers._rate import RateLayer
+from thinned.layers._rate import HeldRate, RateLayer, rate_tensor
 
 
 class ManyRates:
-    """Layers whose rates are set together, some hundred in some microseconds.
+    """Layers whose rates are set together: hundreds of them by one write.
 
-    One by one, each layer checks the rate and makes a tensor of it; here both are done once. The
-    layers of one device share the tensor, always the same ones: compiled code notices which of its
-    inputs are one object, and would be compiled anew if that changed.
+    The layers of one device hold one rate, and each its share of it. Which layers hold one tensor
+    never changes: compiled code notices that, and would be compiled anew. A layer that is set by
+    itself in between holds a rate alone, until the next write here.
 
     Args:
         layers: the layers; each must have the rate of :class:`RateLayer` (see :meth:`takes`).
+        shares: what each layer gets of the rate, in [0, 1]; None is all of it.
 
     Example:
         >>> from thinned.layers import Dropout
@@ -23,14 +24,19 @@ class ManyRates:
         >>> ManyRates(layers).set(0.25)
         >>> [layer.p for layer in layers]
         [0.25, 0.25]
+        >>> ManyRates(layers, [0.5, 1.0]).set(0.5)
+        >>> [layer.p for layer in layers]
+        [0.25, 0.5]
     """
 
-    def __init__(self, layers: Iterable[RateLayer]) -> None:
-        self._by_device: dict[torch.device, tuple[list[int], list[dict[str, object]]]] = {}
-        for index, layer in enumerate(layers):
-            indices, held = self._by_device.setdefault(layer._rate.device, ([], []))
-            indices.append(index)
-            held.append(vars(layer))
+    def __init__(self, layers: Sequence[RateLayer], shares: Sequence[float] | None = None) -> None:
+        self._layers = list(layers)
+        self._groups: dict[torch.device, tuple[HeldRate | None, list[int]]] = {}
+        for index, layer in enumerate(self._layers):
+            group = self._groups.setdefault(layer._held.tensor.device, (None, []))
+            group[1].append(index)
+        self._shares = [1.0] * len(self._layers) if shares is None else list(shares)
+        self._shared = shares is not None
 
     @staticmethod
     def takes(layer: object) -> bool:
@@ -38,20 +44,28 @@ class ManyRates:
         return isinstance(layer, RateLayer) and type(layer).p is RateLayer.p
 
     def set(self, rate: float) -> None:
-        """Set one checked rate everywhere."""
-        for device, (_, layers) in self._by_device.items():
-            with torch.inference_mode(mode=False):
-                tensor = torch.full((), rate, dtype=torch.float32, device=device)
-            for held in layers:
-                held["_p"] = rate
-                held["_rate"] = tensor
+        """Set one checked rate, of which each layer gets its share."""
+        for device, (held, indices) in self._groups.items():
+            if held is None or held.left:
+                self._groups[device] = (self._join(rate, device, indices), indices)
+            else:
+                held.set(rate, device)
 
     def set_each(self, rates: Sequence[float]) -> None:
-        """Set one checked rate a layer, in the order of the layers."""
-        for device, (indices, layers) in self._by_device.items():
-            chosen = [rates[index] for index in indices]
-            with torch.inference_mode(mode=False):
-                tensors = torch.tensor(chosen, dtype=torch.float32, device=device).unbind()
-            for held, rate, tensor in zip(layers, chosen, tensors, strict=True):
-                held["_p"] = rate
-                held["_rate"] = tensor
+        """Set one rate a layer, in the order of the layers."""
+        for layer, rate in zip(self._layers, rates, strict=True):
+            layer.p = rate
+
+    def get(self) -> list[float]:
+        """Return the rate of each layer, read back from it."""
+        return [layer._held.rate * layer._share for layer in self._layers]
+
+    def _join(self, rate: float, device: torch.device, indices: Sequence[int]) -> HeldRate:
+        """Let all layers of a device hold one rate."""
+        held = HeldRate(rate, device)
+        for layer, share in ((self._layers[index], self._shares[index]) for index in indices):
+            layer._held.left = True
+            layer._held, layer._share = held, share
+            if self._shared or layer._share_tensor is not None:
+                layer._share_tensor = rate_tensor(share, device)
+        return held

@@ -12,6 +12,27 @@ from thinned._checks import check_rate
 from thinned.layers._transforms import under_transform
 
 
+class HeldRate:
+    """A rate as a float and as a tensor; layers that are set together hold the same one.
+
+    Args:
+        rate: the rate, in [0, 1].
+        device: of the tensor.
+
+    Attributes:
+        left: whether a layer that held it has got another one.
+    """
+
+    def __init__(self, rate: float, device: torch.device | None = None) -> None:
+        self.left = False
+        self.set(rate, device)
+
+    def set(self, rate: float, device: torch.device | None) -> None:
+        """Take another checked rate."""
+        self.rate = rate
+        self.tensor = rate_tensor(rate, device)
+
+
 class RateLayer(nn.Module):
     """A module with a rate ``p`` that can be set at any time.
 
@@ -19,6 +40,9 @@ class RateLayer(nn.Module):
     kernels and the same random stream as ``torch.nn.functional.dropout``. Compiled code reads a
     0-dim tensor: a Python float would be burnt into the graph, and eight new values later
     ``torch.compile`` would silently run the model eagerly.
+
+    Both are in a :class:`HeldRate`, which the layers of a group share: one write sets them all.
+    Each has its share of that rate (see ``_many.py``); without a depth profile, all of it.
 
     The tensor is a plain attribute, not a buffer, and a new rate is a new tensor: a graph may have
     saved the old one for its backward, where writing into it (as DDP does to buffers at each
@@ -29,19 +53,39 @@ class RateLayer(nn.Module):
     """
 
     kind: ClassVar[str] = "dropout"
-    _p: float
-    _rate: Tensor
+    _held: HeldRate
+    _share: float
+    _share_tensor: Tensor | None
 
     @property
     def p(self) -> float:
         """The rate, the probability that a unit is dropped, in [0, 1]."""
-        return self._p
+        return self._held.rate * self._share
 
     @p.setter
     def p(self, value: float) -> None:
-        self._p = check_rate("p", value)
-        held = self.__dict__.get("_rate")
-        self._rate = _rate_tensor(self._p, None if held is None else held.device)
+        held = self.__dict__.get("_held")
+        self._hold(check_rate("p", value), None if held is None else held.tensor.device)
+
+    @property
+    def _p(self) -> float:
+        """The rate for eager code, even where a subclass has made ``p`` its own."""
+        return self._held.rate * self._share
+
+    @property
+    def _rate(self) -> Tensor:
+        """The rate for compiled code."""
+        rate = self._held.tensor
+        return rate if self._share_tensor is None else rate * self._share_tensor
+
+    def _hold(self, rate: float, device: torch.device | None) -> None:
+        """Hold a rate alone."""
+        if (held := self.__dict__.get("_held")) is not None:
+            held.left = True
+        self._held, self._share = HeldRate(rate, device), 1.0
+        # One that had a share keeps one, for compiled code would be compiled anew without it.
+        had = self.__dict__.get("_share_tensor") is not None
+        self._share_tensor = rate_tensor(1.0, device) if had else None
 
     @classmethod
     def from_module(cls, module: nn.Module, rate: float, **options: Any) -> nn.Module:
@@ -63,7 +107,7 @@ class RateLayer(nn.Module):
         """Take over the mode and the device of ``module``, and return self."""
         self.training = module.training  # not of the parts, which may be frozen
         for tensor in (*module.parameters(), *module.buffers()):
-            self._rate = _rate_tensor(self._p, tensor.device)
+            self._hold(self._p, tensor.device)
             break
         return self
 
@@ -71,7 +115,7 @@ class RateLayer(nn.Module):
         # The rate follows to another device only. Made anew from the float, it is not rounded by
         # ``.half()``, nor left undefined by ``to_empty()`` after a build on the meta device.
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's is untyped
-        self._rate = _rate_tensor(self._p, fn(self._rate).device)
+        self._hold(self._p, fn(self._held.tensor).device)
         return self
 
     def extra_repr(self) -> str:
@@ -131,6 +175,7 @@ def require_dropout_like(cls: type, module: nn.Module) -> None:
     raise TypeError(msg)
 
 
-def _rate_tensor(rate: float, device: torch.device | None = None) -> Tensor:
+def rate_tensor(rate: float, device: torch.device | None = None) -> Tensor:
+    """Return a rate as a 0-dim tensor that compiled code can read."""
     with torch.inference_mode(mode=False):  # else it could not be set outside of inference mode
         return torch.full((), rate, dtype=torch.float32, device=device)

@@ -31,9 +31,29 @@ class Profile(ABC):
             widths: number of units at each site, None where it is not known.
         """
 
+    def fixed_shares(self, widths: Sequence[int | None]) -> tuple[float, ...] | None:  # noqa: ARG002 - a subclass may need them
+        """Return what each site gets of any rate, in [0, 1]; None where that depends on the rate.
+
+        A scheduler that knows them sets many sites in a fraction of the time.
+        """
+        return None
+
+
+class _Shared(Profile):
+    """A profile in which each site gets a fixed share of the group's rate."""
+
+    @abstractmethod
+    def fixed_shares(self, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return what each site gets of any rate, in the order of depth."""
+
+    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return the rate of each site, in the order of depth."""
+        rate = check_rate("rate", rate)
+        return tuple(rate * share for share in self.fixed_shares(widths))
+
 
 @dataclass(frozen=True)
-class Uniform(Profile):
+class Uniform(_Shared):
     r"""Give every site the group's rate: :math:`p_l = p`.
 
     Example:
@@ -41,13 +61,13 @@ class Uniform(Profile):
         (0.3, 0.3)
     """
 
-    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
-        """Return the rate of each site, in the order of depth."""
-        return (check_rate("rate", rate),) * len(widths)
+    def fixed_shares(self, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return what each site gets of any rate, in the order of depth."""
+        return (1.0,) * len(widths)
 
 
 @dataclass(frozen=True)
-class LinearDepth(Profile):
+class LinearDepth(_Shared):
     r"""Drop more the deeper: the linear rule of stochastic depth.
 
     .. math:: p_l = \frac{l}{L}\,p, \quad l = 1, \dots, L
@@ -63,14 +83,14 @@ class LinearDepth(Profile):
         equation 4, https://arxiv.org/abs/1603.09382.
     """
 
-    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
-        """Return the rate of each site, in the order of depth."""
-        rate, depth = check_rate("rate", rate), len(widths)
-        return tuple(rate * level / depth for level in range(1, depth)) + (rate,) * (depth > 0)
+    def fixed_shares(self, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return what each site gets of any rate, in the order of depth."""
+        depth = len(widths)
+        return tuple(level / depth for level in range(1, depth + 1))
 
 
 @dataclass(frozen=True)
-class ByWidth(Profile):
+class ByWidth(_Shared):
     r"""Drop more where there are more units.
 
     .. math:: p_l = p \left(\frac{n_l}{\max_k n_k}\right)^{power}
@@ -82,7 +102,7 @@ class ByWidth(Profile):
         power: how much width counts, in [0, 10]; 0 is :class:`Uniform`.
 
     Raises:
-        ValueError: from ``rates``, where the width of a site is not known.
+        ValueError: from ``rates`` and ``fixed_shares``, where the width of a site is not known.
 
     Example:
         >>> ByWidth().rates(0.4, [128, 64, 32])
@@ -96,9 +116,8 @@ class ByWidth(Profile):
         """Check the power."""
         object.__setattr__(self, "power", check_number("power", self.power, 0.0, 10.0))
 
-    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
-        """Return the rate of each site, in the order of depth."""
-        rate = check_rate("rate", rate)
+    def fixed_shares(self, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return what each site gets of any rate, in the order of depth."""
         known = [width for width in widths if width is not None]
         if len(known) < len(widths):
             missing = [index for index, width in enumerate(widths) if width is None]
@@ -107,11 +126,11 @@ class ByWidth(Profile):
                 "Leave these sites out with `exclude`, or use LinearDepth."
             )
             raise ValueError(msg)
-        return tuple(rate * (width / max(known)) ** self.power for width in known)
+        return tuple((width / max(known)) ** self.power for width in known)
 
 
 @dataclass(frozen=True)
-class Proportional(Profile):
+class Proportional(_Shared):
     r"""Give each site its own share of the group's rate: :math:`p_l = p\,s_l`.
 
     One factor then moves all rates and keeps their ratios.
@@ -120,7 +139,8 @@ class Proportional(Profile):
         shares: one share a site, each in [0, 1], in the order of depth.
 
     Raises:
-        ValueError: if a share lies outside [0, 1]; from ``rates``, if there are not as many sites.
+        ValueError: if a share lies outside [0, 1]; from ``rates`` and ``fixed_shares``, if there
+            are not as many sites.
 
     Example:
         >>> Proportional((0.25, 0.5, 1.0)).rates(0.4, [None, None, None])
@@ -134,16 +154,15 @@ class Proportional(Profile):
         checked = (check_number(f"shares[{i}]", s, 0.0, 1.0) for i, s in enumerate(self.shares))
         object.__setattr__(self, "shares", tuple(checked))
 
-    def rates(self, rate: float, widths: Sequence[int | None]) -> tuple[float, ...]:
-        """Return the rate of each site, in the order of depth."""
+    def fixed_shares(self, widths: Sequence[int | None]) -> tuple[float, ...]:
+        """Return what each site gets of any rate, in the order of depth."""
         if len(widths) != len(self.shares):
             msg = (
                 f"Expected as many sites as `shares`, {len(self.shares)}, got {len(widths)}. "
                 "Give one share a site."
             )
             raise ValueError(msg)
-        rate = check_rate("rate", rate)
-        return tuple(rate * share for share in self.shares)
+        return self.shares
 
 
 PROFILES: dict[str, type[Profile]] = {
