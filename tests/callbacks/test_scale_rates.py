@@ -88,9 +88,11 @@ def test_nothing_to_scale():
         fit(ScaleRates(2.0), module=tiny.TinyModule(tiny.mlp(0.0)))
 
 
-def test_a_site_is_scaled_or_scheduled():
-    with pytest.raises(ValueError, match=r"'net\.1' to be scaled or scheduled, got both"):
-        fit(DropoutScheduler(0.3), ScaleRates(2.0))
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_site_is_scaled_or_scheduled(order):
+    both = [DropoutScheduler(0.3), ScaleRates(2.0)][::order]
+    with pytest.raises(ValueError, match=r"one callback, got 'net\.1' in the groups .*ScaleRates"):
+        fit(*both)
 
 
 def test_it_travels():

@@ -10,19 +10,18 @@ from thinned._checks import check_choice, check_number
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.schedules import Schedule, as_profile, as_schedule
-from thinned.surgery import SiteList, as_patterns, compile_safe
+from thinned.surgery import SiteList, as_patterns
 
 from ._clock import Clock
-from ._edits import undo_all, undo_later
-from ._groups import Group, make_groups, refuse_shared
-from ._lightning import all_callbacks, log_step, progress
-from ._log_values import publish, send
+from ._groups import Group, make_groups
+from ._lightning import progress
 from ._plan import Progress
 from ._ranks import decorrelate
+from ._rate_callback import RateCallback
 from ._state import plain_state, read_state
 
 
-class DropoutScheduler(pl.Callback):
+class DropoutScheduler(RateCallback):
     r"""Set dropout rates by a schedule, at every step, epoch or n batches.
 
     The rate is a pure function of progress: batches done over batches planned. So it is the same
@@ -92,7 +91,6 @@ class DropoutScheduler(pl.Callback):
         self._at: float | None = None
         self._planned: int | None = None
         self._planned_before: int | None = None
-        self._logged = -1
 
     @property
     def groups(self) -> dict[str, SiteList]:
@@ -116,16 +114,8 @@ class DropoutScheduler(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the sites, after all set-up and edits, whatever the order of the callbacks."""
-        self._groups = self._find_groups(pl_module)
-        frozen = [s.path for g in self._groups for s in g.sites if s.levels is not None]
-        if frozen:
-            edit = compile_safe(pl_module, frozen, compiled_only=True)
-            undo_later(trainer, edit, type(self).__name__)
-            logger.info("%s", edit)
-            self._groups = self._find_groups(pl_module)
-        both = [c for c in all_callbacks(trainer) if isinstance(c, DropoutScheduler)]
-        refuse_shared(group for scheduler in both for group in scheduler._groups)
-        self._at, self._logged = None, -1
+        super().on_fit_start(trainer, pl_module)
+        self._at = None
         self._clock = Clock(self.total_steps, self.every)
         if self.only is None:  # else whoever chose says it
             for group in self._groups:
@@ -156,17 +146,6 @@ class DropoutScheduler(pl.Callback):
         self._set(now)
         self._log(trainer)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give back the model's own layers where compiled code had to have ours."""
-        if stage == "fit":
-            undo_all(trainer)
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Give them back after an error as well."""
-        undo_all(trainer)
-
     def state_dict(self) -> dict[str, Any]:
         """The length that the rates followed; the rates themselves follow from progress."""
         return plain_state(batches_planned=self._planned, rates=self.rates)
@@ -175,10 +154,14 @@ class DropoutScheduler(pl.Callback):
         """Remember the length before, to say so if there is another one now."""
         self._planned_before = read_state(state_dict, type(self).__name__).get("batches_planned")
 
-    def _find_groups(self, model: pl.LightningModule) -> list[Group]:
-        return make_groups(
+    def _find(self, model: pl.LightningModule) -> None:
+        self._groups = make_groups(
             model, self.plan, self.include, self.exclude, self.kinds, self.profile, self.only
         )
+
+    def _verify(self) -> None:
+        for group in self._groups:
+            group.verify()
 
     def _set(self, now: Progress) -> None:
         self._planned = now.batches_planned
@@ -187,17 +170,6 @@ class DropoutScheduler(pl.Callback):
             for group in self._groups:
                 group.move(at)
             self._at = at
-
-    def _log(self, trainer: pl.Trainer) -> None:
-        step = log_step(trainer)
-        if step is None or step == self._logged:
-            return
-        self._logged = step
-        for group in self._groups:
-            group.verify()
-        values = {f"dropout/{name}/rate": rate for name, rate in self.rates.items()}
-        publish(trainer, values)
-        send(trainer, values, step)
 
     def _compare_lengths(self, now: Progress) -> None:
         before, self._planned_before = self._planned_before, None

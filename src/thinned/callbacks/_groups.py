@@ -8,7 +8,7 @@ from torch import nn
 
 from thinned._errors import NoEffectError, ThinnedWarning
 from thinned.schedules import Profile, Schedule
-from thinned.surgery import Site, SiteList, chosen, find_sites, group_name, split_name
+from thinned.surgery import SiteList, chosen, find_sites, group_name, split_name
 
 from ._writer import GroupWriter
 
@@ -42,7 +42,10 @@ class Group:
 
     def move(self, progress: float) -> None:
         """Set all sites to where the schedule is at ``progress``."""
-        rate = float(self.schedule(progress))
+        self.set(float(self.schedule(progress)))
+
+    def set(self, rate: float) -> None:
+        """Set all sites to their shares of a rate, unless that was the last one."""
         if rate != self._written:
             self._writer.write(rate)
             self._written = rate
@@ -138,21 +141,3 @@ def _shadowed(base: SiteList, key: str, taken: Mapping[tuple[int, str], str]) ->
         f"belong to {earlier}. The first pattern that matches wins: put {key!r} before it."
     )
     return NoEffectError(msg)
-
-
-def refuse_shared(groups: Iterable[Group]) -> None:
-    """Raise if a site is in two groups, of whichever schedulers.
-
-    Raises:
-        ValueError: naming the site and both groups.
-    """
-    seen: dict[tuple[int, str], tuple[Group, Site]] = {}
-    for group in groups:
-        for site in group.sites:
-            other = seen.setdefault(site.key, (group, site))[0]
-            if other is not group:
-                msg = (
-                    f"Expected each site to follow one schedule, got {site.path!r} in the groups "
-                    f"{other.name!r} and {group.name!r} of two schedulers. Exclude it from one."
-                )
-                raise ValueError(msg)

@@ -9,15 +9,13 @@ import pytorch_lightning as pl
 from thinned._checks import check_number
 from thinned._log import logger
 from thinned.schedules import as_schedule
-from thinned.surgery import RateScale, SiteList, chosen, compile_safe
+from thinned.surgery import RateScale, SiteList, chosen
 
-from ._dropout_scheduler import DropoutScheduler
-from ._edits import undo_all, undo_later
-from ._lightning import all_callbacks, log_step, progress
-from ._log_values import publish, send
+from ._lightning import progress
+from ._rate_callback import RateCallback
 
 
-class ScaleRates(pl.Callback):
+class ScaleRates(RateCallback):
     """Set every rate to a factor times what it was when the model came: one number to sweep.
 
     Models whose rates differ from place to place (drop paths that grow with depth, an encoder and
@@ -58,11 +56,10 @@ class ScaleRates(pl.Callback):
     ) -> None:
         super().__init__()
         self._factor = _as_factor(factor)
-        self._choice = (include, exclude, kinds)
+        self._choice = functools.partial(chosen, include=include, exclude=exclude, kinds=kinds)
         self.total_steps = total_steps
         self._scale: RateScale | None = None
         self._model: pl.LightningModule | None = None
-        self._logged = -1
 
     @property
     def groups(self) -> dict[str, SiteList]:
@@ -76,20 +73,10 @@ class ScaleRates(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the sites, and remember their rates unless this model is known."""
-        if self._model is not None and self._model is not pl_module:
-            self._scale = None
-        include, exclude, kinds = self._choice
-        sites = chosen(pl_module, include, exclude, kinds)
-        frozen = [site.path for site in sites if site.levels is not None]
-        if frozen:
-            edit = compile_safe(pl_module, frozen, compiled_only=True)
-            undo_later(trainer, edit, type(self).__name__)
-            sites = chosen(pl_module, include, exclude, kinds)
-        base = None if self._scale is None else self._scale.base
-        self._scale, self._model = RateScale(sites, base=base), pl_module
-        self._logged = -1
-        self._refuse_shared(trainer)
-        logger.info("dropout/scaled/rate: %s sites keep their ratios", len(self._scale.sites))
+        if self._model is not pl_module:
+            self._scale, self._model = None, pl_module
+        super().on_fit_start(trainer, pl_module)
+        logger.info("dropout/scaled/rate: %s sites keep their ratios", len(self.groups["scaled"]))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the first rates."""
@@ -100,23 +87,11 @@ class ScaleRates(pl.Callback):
     ) -> None:
         """Set the rates of this step, and log the largest."""
         self._set(trainer)
-        values = {f"dropout/{name}/rate": rate for name, rate in self.rates.items()}
-        publish(trainer, values)
-        step = log_step(trainer)
-        if step is not None and step != self._logged:
-            self._logged = step
-            send(trainer, values, step)
+        self._log(trainer)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give back the model's own layers where compiled code had to have ours."""
-        if stage == "fit":
-            undo_all(trainer)
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Give them back after an error as well."""
-        undo_all(trainer)
+    def _find(self, model: pl.LightningModule) -> None:
+        base = None if self._scale is None else self._scale.base
+        self._scale = RateScale(self._choice(model), base=base)
 
     def _set(self, trainer: pl.Trainer) -> None:
         if self._scale is not None:
@@ -124,17 +99,6 @@ class ScaleRates(pl.Callback):
             factor = float(self._factor(0.0 if now is None else now))
             if factor != self._scale.factor:
                 self._scale(factor)
-
-    def _refuse_shared(self, trainer: pl.Trainer) -> None:
-        ours = {site.key: site.path for site in self.groups["scaled"]}
-        for other in all_callbacks(trainer):
-            if isinstance(other, DropoutScheduler):
-                for sites in other.groups.values():
-                    for site in sites:
-                        if site.key in ours:
-                            msg = f"Expected {site.path!r} to be scaled or scheduled, got both. "
-                            msg += "Exclude it from ScaleRates or from DropoutScheduler."
-                            raise ValueError(msg)
 
 
 def _as_factor(factor: Any) -> Callable[[float], Any]:

@@ -1,0 +1,86 @@
+"""What the callbacks that set rates share: finding their sites, logging, and giving back."""
+
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+
+from thinned._log import logger
+from thinned.surgery import SiteList, compile_safe
+
+from ._edits import undo_all, undo_later
+from ._lightning import all_callbacks, log_step
+from ._log_values import publish, send
+
+
+class RateCallback(pl.Callback):
+    """A callback that sets rates; a site follows one of them only."""
+
+    _logged = -1  # the step under which rates were logged last
+
+    @property
+    def groups(self) -> Mapping[str, SiteList]:
+        """Name of each group to its sites; empty before fit."""
+        raise NotImplementedError
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Name of each group to its rate, read back from the modules; empty before fit."""
+        raise NotImplementedError
+
+    def _find(self, model: pl.LightningModule) -> None:
+        """Find the sites."""
+        raise NotImplementedError
+
+    def _verify(self) -> None:
+        """Say so if a site does not hold what it was given."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the sites, after all set-up and edits, whatever the order of the callbacks."""
+        self._find(pl_module)
+        found = [site for sites in self.groups.values() for site in sites]
+        frozen = [site.path for site in found if site.levels is not None]
+        if frozen:
+            edit = compile_safe(pl_module, frozen, compiled_only=True)
+            undo_later(trainer, edit, type(self).__name__)
+            logger.info("%s", edit)
+            self._find(pl_module)
+        self._refuse_shared(trainer)
+        self._logged = -1
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give back the model's own layers where compiled code had to have ours."""
+        if stage == "fit":
+            undo_all(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give them back after an error as well."""
+        undo_all(trainer)
+
+    def _log(self, trainer: pl.Trainer) -> None:
+        """Log the rates, if this step is one that is logged."""
+        step = log_step(trainer)
+        if step is None or step == self._logged:
+            return
+        self._logged = step
+        self._verify()
+        values = {f"dropout/{name}/rate": rate for name, rate in self.rates.items()}
+        publish(trainer, values)
+        send(trainer, values, step)
+
+    def _refuse_shared(self, trainer: pl.Trainer) -> None:
+        """Raise if two groups, of whichever callbacks, have a site in common."""
+        seen: dict[tuple[int, str], str] = {}
+        for callback in all_callbacks(trainer):
+            if isinstance(callback, RateCallback):
+                for name, sites in callback.groups.items():
+                    group = f"{name!r} of {type(callback).__name__}"
+                    for site in sites:
+                        if site.key in seen:
+                            msg = (
+                                f"Expected each site to be set by one callback, got {site.path!r} "
+                                f"in the groups {seen[site.key]} and {group}. Exclude it from one."
+                            )
+                            raise ValueError(msg)
+                        seen[site.key] = group
