@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_flatten
 
 from thinned._generators import generators_kept
 from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
 from thinned.uncertainty._prefix import Recorder, Shape, Step
+from thinned.uncertainty._rows import are_equal, flat, is_pair, joined, rows_of, two_rows
 from thinned.uncertainty._sampling import sampling
 
 
@@ -59,13 +60,6 @@ def signature(x: Any, on: Sequence[Site]) -> Any:
     return forms, tuple((site.key, site.path) for site in on)
 
 
-def rows_of(x: Any) -> int:
-    """Return the size that all tensors of an input share in their first dimension, else 0."""
-    leaves = tree_flatten(x)[0]
-    sizes = {len(t) if t.dim() else 0 for t in leaves if isinstance(t, Tensor)}
-    return sizes.pop() if len(sizes) == 1 else 0
-
-
 def layout(model: nn.Module, x: Any, recorder: Recorder, on: Sequence[Site]) -> Layout | None:
     """Return where the batch is, or None where copies cannot be predicted as one batch.
 
@@ -87,15 +81,15 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Layout | None:
     rows = rows_of(x)
     if rows == 0:
         return None
-    first, last = _two_rows(x)
-    if _are_equal(first, last):
+    first, last = two_rows(x)
+    if are_equal(first, last):
         return None  # such rows could not show that they depend on each other
-    pair, triple = _joined(first, last), _joined(first, last, first)
+    pair, triple = joined(first, last), joined(first, last, first)
     with generators_kept(seed=0):
         with sampling(model, ()):
-            apart = [_flat(call(model, each)) for each in (first, last)]
-            together = _flat(call(model, pair))
-        if not _is_pair(apart[0], apart[1], together):
+            apart = [flat(call(model, each)) for each in (first, last)]
+            together = flat(call(model, pair))
+        if not is_pair(apart[0], apart[1], together):
             return None
         two, three = Recorder(), Recorder()
         with two:
@@ -107,43 +101,6 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Layout | None:
     if not recorder.steps:
         return Layout((), (), ())
     return _compare(recorder, two, three, rows)
-
-
-def _two_rows(x: Any) -> tuple[Any, Any]:
-    """Return the first and the last row; if they are equal, one of them backwards."""
-    first, last = _rows(x, [0]), _rows(x, [-1])
-    if _are_equal(first, last):
-        last = tree_map(lambda v: v.flip(-1) if isinstance(v, Tensor) and v.dim() > 1 else v, last)
-    return first, last
-
-
-def _are_equal(x: Any, y: Any) -> bool:
-    pairs = zip(tree_flatten(x)[0], tree_flatten(y)[0], strict=True)
-    return all(torch.equal(a, b) for a, b in pairs if isinstance(a, Tensor))
-
-
-def _joined(*parts: Any) -> Any:
-    return tree_map(lambda *v: torch.cat(v) if isinstance(v[0], Tensor) else v[0], *parts)
-
-
-def _rows(x: Any, rows: list[int]) -> Any:
-    return tree_map(lambda v: v[rows] if isinstance(v, Tensor) else v, x)
-
-
-def _flat(output: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
-
-
-def _is_pair(one: list[Tensor], other: list[Tensor], pair: list[Tensor]) -> bool:
-    """Say whether two rows predicted together are what each is by itself."""
-    if not one or not len(one) == len(other) == len(pair):
-        return False
-    return all(
-        a.dim() > 0
-        and both.shape == (2 * len(a), *a.shape[1:])
-        and torch.allclose(both.float(), torch.cat([a, b]).float(), rtol=1e-3, atol=1e-4)
-        for a, b, both in zip(one, other, pair, strict=True)
-    )
 
 
 def _compare(whole: Recorder, two: Recorder, three: Recorder, rows: int) -> Layout | None:

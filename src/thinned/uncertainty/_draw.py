@@ -1,5 +1,6 @@
 """Draws samples: the beginning of the forward once, the rest in copies where that is right."""
 
+import contextlib
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
-from thinned.uncertainty._copies import Layout, layout, rows_of, signature
+from thinned.uncertainty._copies import Layout, layout, signature
 from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Peeks, Recorder
 from thinned.uncertainty._replay import Replay
+from thinned.uncertainty._rows import rows_of
 
 WORTH = 0.2  # below this share of the work, there is little to save
 FLOPS_A_STEP = 10**5  # about what could be computed while one operator is followed
@@ -37,10 +39,21 @@ class Draws:
         self.model, self.x, self.sites = model, x, sites
         self.chunk, self.batched = chunk, batched
         self.method = "a forward a sample"
+        self.total = 0
+
+    def around(self, number: int) -> contextlib.AbstractContextManager[Any]:
+        """Return what the forward of the sample of this number runs in: here, nothing."""
+        del number
+        return contextlib.nullcontext()
+
+    def plain(self, number: int) -> Tensor:
+        """Return the sample of this number by a forward of its own."""
+        with self.around(number):
+            return output_of(call(self.model, self.x))
 
     def __call__(self, count: int) -> Iterator[Tensor]:
         """Yield ``count`` samples, stacked in chunks of shape ``(t, *output)``."""
-        left = count
+        left = self.total = count
         known = _NOT_WORTH.setdefault(self.model, set())
         key = (signature(self.x, self.sites), self.chunk, self.batched, count)
         if key not in known:
@@ -51,16 +64,16 @@ class Draws:
             known.add(key)
             self.method = "a forward a sample"
         while left:
-            output = output_of(call(self.model, self.x))
+            number = count - left
+            output = self.plain(number)
             more = min(max(1, ELEMENTS // max(output.numel(), 1)), left) - 1
-            rest = [output_of(call(self.model, self.x)) for _ in range(more)]
+            rest = [self.plain(number + 1 + i) for i in range(more)]
             yield torch.stack([output, *rest])  # together: the statistics cost calls as well
             left -= more + 1
 
     def _recorded(self, count: int) -> Iterator[Tensor]:
         """Record a first sample, and yield from that as many as that is good for."""
-        recorder = Recorder()
-        with recorder, Peeks(recorder):
+        with self.around(0), Recorder() as recorder, Peeks(recorder):
             first = output_of(call(self.model, self.x))
         yield first.unsqueeze(0)
         self._keep_if_worth(recorder)
@@ -103,7 +116,7 @@ class Draws:
                 replay = self._replay(recorder, found, copies)
             try:
                 x = replay.begin(self.x)
-                with replay:
+                with self.around(self.total - count), replay:
                     output = output_of(call(self.model, x))
             except Exception as error:  # the plain forward that follows raises what is its own
                 logger.debug("beginning not shared: %r", error)

@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thinned._checks import check_number
+from thinned._checks import check_choice, check_number
 from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
 from thinned.uncertainty._draw import Draws
 from thinned.uncertainty._prediction import Moments, Prediction
 from thinned.uncertainty._sampling import active_sites, sampling
+from thinned.uncertainty._shared_draws import SharedDraws
+
+MASKS = ("row", "batch")
 
 
 def mc_predict(
@@ -25,6 +28,7 @@ def mc_predict(
     seed: int | None = None,
     chunk: int | None = None,
     batched: bool = True,
+    masks: str = "row",
     classes: bool | None = None,
     keep_samples: bool = False,
 ) -> Prediction:
@@ -49,6 +53,11 @@ def mc_predict(
             as keep the largest tensor small. It bounds the memory.
         batched: predict copies of the batch together, where rows and masks are independent;
             False predicts one sample at a time.
+        masks: who shares one. ``"row"``: nobody, each row has a mask of its own. ``"batch"``: all
+            rows of a sample have the same, as from one set of weights, which joint scores need
+            (`thinned.uncertainty.batch_bald`, `thinned.uncertainty.epig`). Then calls with the same
+            seed have the same masks, whatever the batch and its size: so ``seed=`` makes it one
+            mask for a whole pass over the data.
         classes: whether the outputs are logits of shape :math:`(N, C, *)`; None takes them for
             logits if they have two dimensions and at least two columns.
         keep_samples: keep all samples in the prediction, shape :math:`(T, N, *)`.
@@ -60,7 +69,8 @@ def mc_predict(
     Raises:
         NoEffectError: if nothing in the model is stochastic, or all samples are identical.
         TypeError: if the model returns no tensor.
-        ValueError: if ``samples`` is below 2.
+        ValueError: if ``samples`` is below 2, or with ``masks="batch"`` if a row's prediction
+            depends on the other rows.
 
     Example:
         >>> import torch
@@ -78,11 +88,13 @@ def mc_predict(
     count = int(check_number("samples", samples, 2, 1e9, what="a number of samples"))
     size = None if chunk is None else int(check_number("chunk", chunk, 1, 1e9, what="a number"))
     sites = active_sites(model, include)
-    draws = Draws(model, x, sites, size, batched)
+    check_choice("masks", masks, MASKS)
+    shared = masks == "batch"
+    draws = SharedDraws(model, x, sites) if shared else Draws(model, x, sites, size, batched)
     moments: Moments | None = None
     first: Tensor | None = None
     differs = False
-    with torch.no_grad(), sampling(model, sites), _from_seed(seed):
+    with torch.no_grad(), sampling(model, sites), _from_seed(seed, shared):
         for batch in draws(count):
             if moments is None or first is None:
                 first = batch[0]
@@ -98,7 +110,10 @@ def mc_predict(
     return dataclasses.replace(moments.prediction(), method=draws.method)
 
 
-def _from_seed(seed: int | None) -> Any:
+def _from_seed(seed: int | None, shared: bool) -> contextlib.AbstractContextManager[None]:
+    """Draw from a seed and put the generators back; shared masks always have one."""
+    if shared and seed is None:
+        seed = int(torch.randint(2**62, ()))
     return contextlib.nullcontext() if seed is None else generators_kept(seed)
 
 
