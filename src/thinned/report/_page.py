@@ -2,10 +2,10 @@
 
 import json
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from thinned import __version__
 from thinned.report import _figures as figures
 from thinned.report._answer import answer, onset
 from thinned.report._course import course, main_metric
@@ -65,7 +65,7 @@ def page(record: Record) -> str:
 def made() -> dict[str, str]:
     """When and by what a page was made."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return {"made": now, "version": version("thinned")}
+    return {"made": now, "version": __version__}
 
 
 def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
