@@ -1,0 +1,1 @@
+"""What dropout does, measured: one section a file, for `scripts/evidence`."""
