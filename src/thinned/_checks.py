@@ -40,25 +40,42 @@ def check_number(
     hint: str = "",
 ) -> float:
     """Return ``value`` as a float if it lies in [low, high], else raise with name and value."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        msg = f"Expected `{name}` to be {what} in [{low:g}, {high:g}], got {value!r}. {hint}"
-        raise TypeError(msg.rstrip())
-    number = float(value)
-    if not low <= number <= high:  # NaN fails every comparison, and so is caught here too
-        msg = f"Expected `{name}` to be {what} in [{low:g}, {high:g}], got {value!r}. {hint}"
-        raise ValueError(msg.rstrip())
-    return number
+    try:
+        number = math.nan if isinstance(value, bool) else float(value.__float__())
+        if low <= number <= high:  # NaN fails every comparison
+            return number
+        error: type[Exception] = TypeError if isinstance(value, bool) else ValueError
+    except OverflowError:  # a whole number that has no float
+        error = ValueError
+    except (AttributeError, TypeError, ValueError, RuntimeError):  # also an array of several
+        error = TypeError
+    msg = f"Expected `{name}` to be {what} in [{low:g}, {high:g}], got {shown(value)}. {hint}"
+    raise error(msg.rstrip())
 
 
 def check_choice(name: str, value: Any, choices: Any) -> str:
     """Return ``value`` if it is one of ``choices``, else raise with the nearest one."""
     import difflib
 
-    known = list(choices)
-    if value in known:
+    known = [str(each) for each in choices]
+    if isinstance(value, str) and value in known:
         return str(value)
-    near = difflib.get_close_matches(str(value), [str(k) for k in known], n=1)
+    near = difflib.get_close_matches(value if isinstance(value, str) else shown(value), known, n=1)
     did = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(repr(k) for k in known)
-    msg = f"Expected `{name}` to be one of {listed}, got {value!r}.{did}"
+    msg = f"Expected `{name}` to be one of {listed}, got {shown(value)}.{did}"
     raise ValueError(msg)
+
+
+def shown(value: Any, most: int = 200) -> str:
+    """Write a value for a message: whatever it is, and not at any length.
+
+    Example:
+        >>> shown("abc"), shown([0] * 1000, most=20)
+        ("'abc'", '[0, 0, 0, 0, 0, 0...')
+    """
+    try:
+        text = repr(value)
+    except Exception:  # somebody's own class, or a whole number of many thousand digits
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -10,6 +10,7 @@ MAX_BYTES = 128 * 2**20  # of a file; a run of a year with thousands of sites ha
 MAX_LINE = 16 * 2**20  # characters
 MAX_DEPTH = 32
 LARGEST = 2**53  # the whole numbers that a float holds exactly
+HUGE = 1e150  # what is larger counts as infinite, since its square has no float
 MAX_ITEMS = 1_000_000  # of one line or one YAML file, aliases counted as often as they stand
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -152,16 +153,15 @@ def number(value: Any) -> float:
     """Take a number; ``"nan"``, ``"inf"`` and ``"-inf"`` are numbers too.
 
     Example:
-        >>> number(1), number("inf")
-        (1.0, inf)
+        >>> number(1), number("inf"), number(1e200)
+        (1.0, inf, inf)
     """
     if isinstance(value, str) and value in _NOT_FINITE:
         return _NOT_FINITE[value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError as error:
-            raise _wrong("a number", "one too large") from error
+        if abs(value) > HUGE:
+            return math.inf if value > 0 else -math.inf
+        return float(value)
     raise _wrong("a number", value)
 
 
@@ -176,6 +176,18 @@ def finite(value: Any) -> float:
 def numbers(value: Any) -> dict[str, float]:
     """Take an object of numbers."""
     return {key: number(each) for key, each in mapping(value).items()}
+
+
+def rows_of(length: int) -> Check:
+    """Take a list of rows of some finite numbers each."""
+
+    def check(value: Any) -> list[list[float]]:
+        found = [[finite(each) for each in items(row)] for row in items(value)]
+        if any(len(row) != length for row in found):
+            raise _wrong(f"rows of {length} numbers", value)
+        return found
+
+    return check
 
 
 def one_of(choices: Sequence[str]) -> Check:

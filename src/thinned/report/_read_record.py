@@ -109,6 +109,21 @@ _END: dict[str, data.Check] = {
     "error": data.text,
     "seconds": data.finite,
 }
+_CALIBRATION: dict[str, data.Check] = {
+    "stage": data.text,
+    "samples": data.whole,
+    "rows": data.whole,
+    "plain": data.mapping,
+    "sampled": data.mapping,
+}
+_SCORES: dict[str, data.Check] = {
+    "ece": data.finite,
+    "nll": data.number,
+    "brier": data.finite,
+    "aurc": data.finite,
+    "bins": data.rows_of(3),
+    "curve": data.rows_of(2),
+}
 
 
 def _header(record: Record, row: dict[str, Any]) -> None:
@@ -122,7 +137,7 @@ def _header(record: Record, row: dict[str, Any]) -> None:
 
 def _sites(record: Record, row: dict[str, Any]) -> None:
     sites = data.take(row, {"sites": data.items}, ["sites"])["sites"]
-    record.sites = [{**site, **data.take(site, _SITE, ["path"])} for site in sites]
+    record.sites = [data.mapping(site) | data.take(site, _SITE, ["path"]) for site in sites]
 
 
 def _edit(record: Record, row: dict[str, Any]) -> None:
@@ -149,6 +164,13 @@ def _verdict(record: Record, row: dict[str, Any]) -> None:
     record.verdict = {**row, **data.take(row, _VERDICT, ["word"])}
 
 
+def _calibration(record: Record, row: dict[str, Any]) -> None:
+    found = data.take(row, _CALIBRATION, _CALIBRATION)
+    for name in ("plain", "sampled"):
+        found[name] = data.take(found[name], _SCORES, _SCORES)
+    record.calibration = found  # of the last test
+
+
 def _end(record: Record, row: dict[str, Any]) -> None:
     found = data.take(row, _END, ["status"])
     record.end = {**row, **dict.fromkeys(_END), **found}
@@ -172,6 +194,7 @@ _READERS: dict[str, Callable[[Record, dict[str, Any]], None]] = {
     "rates": _rates,
     "metrics": _metrics,
     "verdict": _verdict,
+    "calibration": _calibration,
     "end": _end,
 }
 _ONCE = ("edit", "finding")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from thinned.report._data import LARGEST
+from thinned.report._data import HUGE, LARGEST
 from thinned.report._record import MetricRow, Record, Source
 from thinned.report._writer import plain
 
@@ -39,7 +39,7 @@ def record_of_scalars(
         step = int(at)
         if epoch is not None and abs(epoch) <= LARGEST:
             epochs[step] = epoch
-        if key not in _NO_METRICS and math.isfinite(value):
+        if key not in _NO_METRICS and abs(value) <= HUGE:
             steps.setdefault(step, {})[key] = value
     record = Record(path=path, source=source, config=plain(config or {}))
     record.name = record.folder.name
