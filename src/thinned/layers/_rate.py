@@ -41,7 +41,7 @@ class RateLayer(nn.Module):
     0-dim tensor: a Python float would be burnt into the graph, and eight new values later
     ``torch.compile`` would silently run the model eagerly.
 
-    Both are in a :class:`HeldRate`, which the layers of a group share: one write sets them all.
+    Both are in a ``HeldRate``, which the layers of a group share: one write sets them all.
     Each has its share of that rate (see ``_many.py``); without a depth profile, all of it.
 
     The tensor is a plain attribute, not a buffer, and a new rate is a new tensor: a graph may have

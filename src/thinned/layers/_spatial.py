@@ -23,8 +23,8 @@ class SpatialDropout(RateLayer):
 
     Args:
         p: the rate, in [0, 1].
-        channel_dim: the axis of the channels: 1 for (N, C, *), -1 for tokens (N, T, C) or images in
-            (N, H, W, C). It is never guessed from the number of axes.
+        channel_dim: the axis of the channels: 1 for ``(N, C, *)``, -1 for tokens (N, T, C) or
+            images in (N, H, W, C). It is never guessed from the number of axes.
         batch_dim: the axis of the samples: 0, or 1 for sequences in (T, N, C).
 
     Shape:

@@ -20,8 +20,8 @@ from thinned.layers._residual import (
 class StochasticDepth(RateLayer):
     r"""Drop a residual block for some samples: they keep the block's input.
 
-    .. math:: y = x + \frac{m}{1 - p}\,(\mathrm{block}(x) - x), \quad m \sim \mathrm{Bernoulli}(1 -
-    p)
+    .. math:: y = x + \frac{m}{1 - p}\,(\mathrm{block}(x) - x), \quad
+        m \sim \mathrm{Bernoulli}(1 - p)
 
     ``mode="mask"`` computes the block for all samples and draws for each. ``mode="skip"`` computes
     it for :math:`n = \max(1, \mathrm{round}((1 - p) B))` samples drawn without replacement, scales

@@ -73,7 +73,7 @@ class WordDropout(RateLayer, nn.Embedding):
 
         Raises:
             TypeError: if ``module`` is not exactly an ``nn.Embedding``: a subclass may compute
-            more.
+                more.
         """
         source = require_class(cls, module, nn.Embedding)
         made = cls(
