@@ -85,11 +85,11 @@ def _as_code(name: str, classes: Any, biases: Any, weights: Any, names: Any) -> 
 
 
 def report(folder: pathlib.Path) -> None:
-    """Judge the held-out runs and write the section of `docs/evidence.md`."""
+    """Judge the held-out runs and write the section of `docs/evidence/verdict.md`."""
     every = read(folder / "held_out.jsonl")
     text = "\n".join([*_intro(every, len(read(folder / "calibration.jsonl"))), *_tables(every)])
-    target = ROOT / "docs/evidence.md"
-    page = target.read_text() if target.exists() else f"# Evidence\n\n{BEGIN}\n{END}\n"
+    target = ROOT / "docs/evidence/verdict.md"
+    page = target.read_text() if target.exists() else f"{BEGIN}\n{END}\n"
     if BEGIN not in page:
         page = f"{page.rstrip()}\n\n{BEGIN}\n{END}\n"
     before, _, rest = page.partition(BEGIN)
@@ -189,7 +189,7 @@ def _intro(every: list[Any], calibrated: int) -> list[str]:
 
 
 INTRO = """
-## Is the verdict right?
+# Is the verdict right?
 
 {held_out} runs that the calibration never saw (it had {calibrated} others, with other settings and
 other splits). Each is an MLP with two hidden layers on a small part of digits, breast cancer, wine

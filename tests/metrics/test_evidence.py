@@ -134,10 +134,10 @@ def test_table(runs, table, tmp_path, monkeypatch):
     for name in ("held_out", "calibration"):
         (tmp_path / f"{name}.jsonl").write_text(text)
     monkeypatch.setattr(table, "ROOT", tmp_path)
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs/evidence.md").write_text("# Evidence\n\n## Mine\n\nkept\n")
+    (tmp_path / "docs/evidence").mkdir(parents=True)
+    (tmp_path / "docs/evidence/verdict.md").write_text("before\n\n## Mine\n\nkept\n")
     for _ in range(2):
         table.report(tmp_path)
-    page = (tmp_path / "docs/evidence.md").read_text()
-    assert page.count("## Is the verdict right?") == page.count("## Mine") == 1
+    page = (tmp_path / "docs/evidence/verdict.md").read_text()
+    assert page.count("# Is the verdict right?") == page.count("## Mine") == 1
     assert "| confident, out of all |" in page
