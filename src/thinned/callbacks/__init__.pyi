@@ -1,3 +1,4 @@
+from ._adaptive_dropout import AdaptiveDropout as AdaptiveDropout
 from ._diagnosis import Diagnosis as Diagnosis
 from ._dropout_scheduler import DropoutScheduler as DropoutScheduler
 from ._layer_insert import LayerInsert as LayerInsert

@@ -20,7 +20,11 @@ def planned_batches(trainer: pl.Trainer) -> int | None:
 
 def watched(trainer: pl.Trainer) -> dict[str, Any]:
     """The metric that is watched: our monitor's word comes before that of other callbacks."""
-    watching = [each for each in callbacks(trainer) if isinstance(_get(each, "monitor"), str)]
+    watching = [
+        each
+        for each in callbacks(trainer)
+        if isinstance(_get(each, "monitor"), str) and _get(each, "mode") is not None
+    ]
     first = min(watching, key=lambda each: not hasattr(each, "history"), default=None)
     return {"monitor": _get(first, "monitor"), "mode": _get(first, "mode")}
 
@@ -161,6 +165,15 @@ def planned_steps(trainer: pl.Trainer) -> int | None:
     except Exception:  # it depends on the user's loaders and on the accumulation plan
         return None
     return None if math.isinf(planned) else int(planned)
+
+
+def calibration(trainer: pl.Trainer) -> dict[str, Any] | None:
+    """How well the plain and the sampled predictions of this test or validation are calibrated."""
+    found = next((each for each in _attributes(trainer, "calibration")), None)
+    stage = getattr(trainer.state.fn, "value", None)
+    if stage not in ("test", "validate") or not isinstance(found, Mapping):
+        return None
+    return {**found, "stage": stage, "step": trainer.global_step}
 
 
 def _rate(site: Any) -> float | None:

@@ -10,10 +10,10 @@ from thinned._checks import check_choice, check_number
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.schedules import Schedule, as_profile, as_schedule
-from thinned.surgery import SiteList, as_patterns
+from thinned.surgery import as_patterns
 
 from ._clock import Clock
-from ._groups import Group, make_groups
+from ._groups import make_groups
 from ._lightning import progress
 from ._plan import Progress
 from ._ranks import decorrelate
@@ -86,21 +86,10 @@ class DropoutScheduler(RateCallback):
         self.total_steps = _as_length(total_steps)
         self.decorrelate_ranks = decorrelate_ranks
         self.only: frozenset[str] | None = None  # paths, where somebody has chosen the sites
-        self._groups: list[Group] = []
         self._clock = Clock(self.total_steps, self.every)
         self._at: float | None = None
         self._planned: int | None = None
         self._planned_before: int | None = None
-
-    @property
-    def groups(self) -> dict[str, SiteList]:
-        """Name of each group to its sites; empty before fit."""
-        return {group.name: group.sites for group in self._groups}
-
-    @property
-    def rates(self) -> dict[str, float]:
-        """Name of each group to its rate, read back from the modules; empty before fit."""
-        return {group.name: group.rate for group in self._groups}
 
     @property
     def state_key(self) -> str:
@@ -158,10 +147,6 @@ class DropoutScheduler(RateCallback):
         self._groups = make_groups(
             model, self.plan, self.include, self.exclude, self.kinds, self.profile, self.only
         )
-
-    def _verify(self) -> None:
-        for group in self._groups:
-            group.verify()
 
     def _set(self, now: Progress) -> None:
         self._planned = now.batches_planned

@@ -11,7 +11,13 @@ SUFFIX = "/dataloader_idx_"
 
 
 def watched(
-    trainer: Any, monitor: str | None, mode: str, logged: Iterable[str]
+    trainer: Any,
+    monitor: str | None,
+    mode: str,
+    logged: Iterable[str],
+    *,
+    whose: str = "OverfittingMonitor",
+    loss: bool = False,
 ) -> tuple[str, str] | None:
     """Say which key is watched, and whether it is to be minimized or maximized.
 
@@ -20,6 +26,8 @@ def watched(
         monitor: what the user named, if anything.
         mode: what the user said, for a named metric.
         logged: keys of the first validation.
+        whose: the callback that asks.
+        loss: whether it has to be a loss: what others monitor counts only if its name says so.
 
     Returns:
         Key and mode; None where nothing is named and nothing is logged.
@@ -31,18 +39,18 @@ def watched(
     if monitor is not None:
         return _present(monitor, keys), mode
     for named, its_mode in _monitored(trainer):
-        if named in keys:
+        if named in keys and (not loss or (its_mode == "min" and _is_loss(named))):
             return named, its_mode
     if not keys:
         return None
-    losses = [k for k in keys if "loss" in k.rpartition(SUFFIX)[0 if SUFFIX in k else 2].lower()]
+    losses = [key for key in keys if _is_loss(key)]
     first = [k for k in losses if SUFFIX not in k or k.endswith(f"{SUFFIX}0")]
     if len(first) == 1:
         return first[0], "min"
     found = "none of them" if not first else f"{len(first)} of them"
     msg = (
         "Cannot choose what to watch: of the keys that validation logs, "
-        f"{found} contain 'loss'. Name one: OverfittingMonitor(monitor=...). "
+        f"{found} contain 'loss'. Name one: {whose}(monitor=...). "
         f"Logged: {_listed(keys)}."
     )
     raise ValueError(msg)
@@ -58,6 +66,10 @@ def pairs(validation: Iterable[str], probe: Iterable[str]) -> list[tuple[str, st
     known = set(probe)
     both = ((key, key if key in known else key.partition(SUFFIX)[0]) for key in validation)
     return [(key, own) for key, own in both if own in known]
+
+
+def _is_loss(key: str) -> bool:
+    return "loss" in key.partition(SUFFIX)[0].lower()
 
 
 def _present(monitor: str, keys: list[str]) -> str:

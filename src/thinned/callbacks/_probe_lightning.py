@@ -14,7 +14,7 @@ from ._lightning import namespace
 from ._probe_loop import Logged, harvest, loop_class, results_class
 
 
-def check_lightning(trainer: Any) -> None:
+def check_lightning(trainer: Any, whose: str = "OverfittingMonitor") -> None:
     """Raise one clear error if Lightning's inside is not as the probe knows it.
 
     Raises:
@@ -34,9 +34,9 @@ def check_lightning(trainer: Any) -> None:
     if missing:
         version = importlib.import_module(namespace(trainer)).__version__
         msg = (
-            f"OverfittingMonitor does not know the inside of Lightning {version}: it lacks "
+            f"{whose} does not know the inside of Lightning {version}: it lacks "
             f"{', '.join(missing)}. Use a Lightning that thinned supports (pytorch-lightning "
-            ">=2.6,<2.7), or take OverfittingMonitor out."
+            f">=2.6,<2.7), or take {whose} out."
         )
         raise RuntimeError(msg)
 

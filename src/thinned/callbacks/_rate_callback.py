@@ -1,6 +1,6 @@
 """What the callbacks that set rates share: finding their sites, logging, and giving back."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import pytorch_lightning as pl
 
@@ -8,6 +8,7 @@ from thinned._log import logger
 from thinned.surgery import SiteList, compile_safe
 
 from ._edits import undo_all, undo_later
+from ._groups import Group
 from ._lightning import all_callbacks, log_step
 from ._log_values import publish, send
 
@@ -17,15 +18,17 @@ class RateCallback(pl.Callback):
 
     _logged = -1  # the step under which rates were logged last
 
-    @property
-    def groups(self) -> Mapping[str, SiteList]:
-        """Name of each group to its sites; empty before fit."""
-        raise NotImplementedError
+    _groups: Sequence[Group] = ()
 
     @property
-    def rates(self) -> Mapping[str, float]:
+    def groups(self) -> dict[str, SiteList]:
+        """Name of each group to its sites; empty before fit."""
+        return {group.name: group.sites for group in self._groups}
+
+    @property
+    def rates(self) -> dict[str, float]:
         """Name of each group to its rate, read back from the modules; empty before fit."""
-        raise NotImplementedError
+        return {group.name: group.rate for group in self._groups}
 
     def _find(self, model: pl.LightningModule) -> None:
         """Find the sites."""
@@ -33,6 +36,8 @@ class RateCallback(pl.Callback):
 
     def _verify(self) -> None:
         """Say so if a site does not hold what it was given."""
+        for group in self._groups:
+            group.verify()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the sites, after all set-up and edits, whatever the order of the callbacks."""

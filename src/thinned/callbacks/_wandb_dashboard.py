@@ -11,7 +11,9 @@ from thinned.callbacks._guard import never_kills
 from thinned.report import RateRow, coloured, heat
 
 STEP = "trainer/global_step"  # the axis of Lightning's WandbLogger
-PATTERNS = {"dropout/*": "last", "overfit/*": "last"}  # W&B takes globs as suffixes only
+PATTERNS = dict.fromkeys(
+    ("dropout/*", "overfit/*", "adaptive/*"), "last"
+)  # W&B takes globs as suffixes only
 HEAT_COLUMNS = 200
 DONE = "thinned/trainings"
 
@@ -177,7 +179,7 @@ class WandbDashboard(pl.Callback):
 
 
 def _our(found: dict[str, float]) -> list[str]:
-    return [key for key in found if key.startswith(("overfit/", "dropout/"))]
+    return [key for key in found if key.startswith(("overfit/", "dropout/", "adaptive/"))]
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:

@@ -1,0 +1,285 @@
+"""Finds the dropout rate while a model trains, from the two losses that it has anyway."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pytorch_lightning as pl
+
+from thinned._checks import check_rate
+from thinned._log import logger
+from thinned.schedules import Linear, Step, as_profile
+from thinned.surgery import as_patterns
+
+from ._adaptive_law import AdaptiveLaw, AdaptiveState
+from ._groups import make_groups
+from ._lightning import progress
+from ._log_values import publish, send
+from ._monitor_keys import in_front
+from ._plan import fraction
+from ._probe_lightning import check_lightning, validation_step_count, validation_will_run
+from ._ranks import decorrelate
+from ._rate_callback import RateCallback
+from ._state import plain_state, read_state
+from ._two_losses import TwoLosses
+
+
+class AdaptiveDropout(RateCallback):
+    """Find the dropout rate in one run: no rate to choose, and no sweep.
+
+    At each validation the mean of the ordinary training loss since the last one (dropout on) is
+    compared with the validation loss (dropout off), and the rate of all chosen sites moves; see
+    ``docs/adaptive.md`` for the law. It costs no further pass over any data. Every decision is
+    logged, is in ``history``, is resumed from a checkpoint, and can be replayed.
+
+    Validation data that a rate was fitted to is not clean any more: report on a test split. To keep
+    the validation split clean too, give a control split as a second validation loader and name it,
+    ``monitor="val_loss/dataloader_idx_1"``.
+
+    With manual optimization ``training_step`` has to return its loss, which Lightning itself does
+    not ask for.
+
+    Args:
+        monitor: the validation loss, of the same kind as the training loss. None takes the loss
+            that EarlyStopping or ModelCheckpoint minimize, else the one logged key that contains
+            "loss".
+        include: globs on dotted paths below the LightningModule, such as ``"backbone.*"``. All
+            sites get one rate; each pattern is a group with its own logged name.
+        exclude: globs of what to leave out.
+        kinds: a kind, several, or ``"all"``. Without it, and with ``include="*"``, only sites of
+            the kind ``dropout`` are set.
+        profile: how the rate varies over depth: None, ``"linear_depth"``, ``"by_width"`` or a
+            profile.
+        loss: the entry of what ``training_step`` returns to compare with; for a training loss that
+            holds more than the validation loss does (label smoothing, penalties, mixed samples),
+            return both.
+        highest: the highest rate, in [0, 1], where high ones must not even be tried (a pretrained
+            network); None is the law's own.
+        decorrelate_ranks: where there is more than one rank, fold the rank into torch's generators
+            when training starts; see :class:`DropoutScheduler`.
+
+    Attributes:
+        history: a row for each decision: ``epoch``, ``step``, ``batches`` done, ``monitor``,
+            ``train_loss``, ``val_loss``, the ``rate`` that gave them, the ``next_rate``, and
+            ``at_cap``: whether that is the highest.
+        rate: the rate that holds now.
+        groups: name of each group to its sites, once fit has begun.
+        rates: name of each group to its rate, read back from the modules.
+
+    Raises:
+        NoEffectError: when fit starts, if a pattern matches no site.
+        ValueError: when training starts, if no validation will run, or another callback sets a site
+            too; at the first validation (the sanity check counts), if it does not log ``monitor``;
+            at the first batch, if ``training_step`` does not return its loss.
+
+    Example:
+        >>> import pytorch_lightning as pl
+        >>> adaptive = AdaptiveDropout("val_loss")
+        >>> trainer = pl.Trainer(callbacks=[adaptive], logger=False)
+    """
+
+    def __init__(
+        self,
+        monitor: str | None = None,
+        include: str | Iterable[str] = "*",
+        exclude: str | Iterable[str] = (),
+        *,
+        kinds: str | Iterable[str] | None = None,
+        profile: Any = None,
+        loss: str = "loss",
+        highest: float | None = None,
+        decorrelate_ranks: bool = True,
+    ) -> None:
+        super().__init__()
+        self.include = as_patterns(include)
+        self.exclude = as_patterns(exclude, "exclude")
+        self.kinds = kinds if kinds is None or isinstance(kinds, str) else tuple(kinds)
+        self.profile = as_profile(profile)
+        self.loss = loss
+        self.decorrelate_ranks = decorrelate_ranks
+        self.law = _law(highest)
+        self.history: list[dict[str, Any]] = []
+        self._asked = monitor
+        self._state = self.law.begin()
+        self._losses = TwoLosses(monitor, loss, type(self).__name__)
+        self._loaded: list[list[float]] | None = None
+        self._planned: int | None = None
+
+    @property
+    def monitor(self) -> str | None:
+        """The key of the validation loss, once it is known."""
+        return self._losses.monitor
+
+    @property
+    def rate(self) -> float:
+        """The rate that holds now."""
+        return self._state.rate
+
+    @property
+    def plan(self) -> dict[str, str]:
+        """Each pattern, and what its rate follows, in words: for the run record."""
+        return dict.fromkeys(self.include, f"adaptive, by {self.monitor or 'the validation loss'}")
+
+    @property
+    def state_key(self) -> str:
+        """What tells this controller from others in a checkpoint: the sites that it asks for."""
+        return self._generate_state_key(
+            monitor=self._asked,
+            include=list(self.include),
+            exclude=list(self.exclude),
+            kinds=self.kinds,
+        )
+
+    def as_schedule(self) -> Step:
+        """Return the rates of this run as a schedule, to replay them or to fix them in a config.
+
+        A :class:`DropoutScheduler` with it, in a run of as many batches, sets at each batch the
+        rate that was set here.
+
+        Example:
+            >>> AdaptiveDropout(highest=0.5).as_schedule()
+            Step(rates=(0.5,), at=())
+        """
+        rates, at = [self.history[0]["rate"] if self.history else self.rate], []
+        done = max((row["batches"] for row in self.history), default=0)
+        planned = done + 1 if self._planned is None else self._planned
+        for row in self.history:
+            place = fraction(row["batches"], planned)
+            if row["batches"] < planned and row["next_rate"] != rates[-1]:
+                rates.append(row["next_rate"])
+                at.append(place or 0.0)
+        return Step(tuple(rates), at=tuple(at))
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Begin anew, unless the same trainer fits some more."""
+        if stage != "fit":
+            return
+        check_lightning(trainer, type(self).__name__)
+        cast("Any", trainer).callbacks = in_front(trainer, self)  # decides before a save
+        self._losses.begin()
+        if trainer.global_step == 0:
+            self.history, self._state = [], self.law.begin()
+            self._losses.forget()
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the sites, after all set-up and edits, whatever the order of the callbacks."""
+        super().on_fit_start(trainer, pl_module)
+        for name, sites in self.groups.items():
+            logger.info("dropout/%s/rate: %s sites adapt", name, sites.summary())
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check that a validation will come, and set the first rate."""
+        if not _validates(trainer):
+            msg = (
+                "Expected validations to adapt the rate by, found that none will run. Give fit a "
+                "validation loader and the model a validation_step that logs a loss; and let "
+                "check_val_every_n_epoch not exceed max_epochs."
+            )
+            raise ValueError(msg)
+        if self.decorrelate_ranks:
+            decorrelate(trainer)
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            self._losses.restore(loaded, trainer.global_rank, trainer.world_size)
+        self._planned = progress(trainer).batches_planned
+        self._set()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set what the last validation decided, and log it."""
+        self._set()
+        self._log(trainer)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Take the batch's loss."""
+        self._losses.add(trainer, outputs)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Decide on the rate of the batches to come."""
+        if trainer.state.fn != "fit":
+            return
+        found = self._losses.at_validation(trainer)
+        if found is None:
+            return
+        train_loss, val_loss = found
+        now = progress(trainer)
+        self._planned = now.batches_planned
+        row: dict[str, Any] = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "batches": now.batches_done,
+            "monitor": self.monitor,
+            "train_loss": train_loss,
+            "val_loss": val_loss,
+            "rate": self.rate,
+        }
+        self._state = self.law.step(
+            self._state, train_loss=train_loss, val_loss=val_loss, progress=now.fraction
+        )
+        row |= {"next_rate": self.rate, "at_cap": self.rate >= self.law.high}
+        self.history.append(row)
+        values = {f"adaptive/{key}": float(row[key]) for key in _LOGGED if math.isfinite(row[key])}
+        publish(trainer, values)
+        send(trainer, values, validation_step_count(trainer))
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the losses of all ranks."""
+        if "callbacks" in checkpoint:  # else it holds weights only
+            every = self._losses.of_all_ranks(trainer)
+            checkpoint["callbacks"][self.state_key]["losses"] = every
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the law remembers, what it has decided, and the losses since."""
+        return plain_state(
+            law=dataclasses.asdict(self._state),
+            monitor=self.monitor,
+            history=[dict(row) for row in self.history],
+            losses=[self._losses.state()],
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        state = read_state(state_dict, type(self).__name__)
+        self._state = AdaptiveState(**state["law"])
+        self._losses.monitor = state["monitor"]
+        self.history = [dict(row) for row in state["history"]]
+        self._loaded = [list(each) for each in state["losses"]]
+
+    def _find(self, model: pl.LightningModule) -> None:
+        span = Linear(self.law.high, self.law.low)  # for sites that can hold few rates only
+        plan = dict.fromkeys(self.include, span)
+        self._groups = make_groups(model, plan, ("*",), self.exclude, self.kinds, self.profile)
+
+    def _set(self) -> None:
+        for group in self._groups:
+            group.set(self._state.rate)
+
+
+_LOGGED = ("train_loss", "val_loss", "next_rate", "at_cap")
+
+
+def _law(highest: float | None) -> AdaptiveLaw:
+    """Return the law, held below a rate."""
+    law = AdaptiveLaw()
+    if highest is None:
+        return law
+    high = check_rate("highest", highest)
+    return dataclasses.replace(law, high=high, start=min(law.start, high), low=min(law.low, high))
+
+
+def _validates(trainer: Any) -> bool:
+    """Say whether a validation will run before training ends."""
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    late = every is not None and epochs not in (None, -1) and every > epochs
+    return validation_will_run(trainer) and not late

@@ -1,0 +1,149 @@
+"""The two losses that a training has anyway: its own, dropout on, and that of validation."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thinned._errors import ThinnedWarning
+from thinned._log import logger
+
+from ._lightning import is_stopped_by_error
+from ._monitor_keys import watched
+from ._probe import merged
+from ._probe_lightning import validation_logged
+
+_FOLD = 256  # losses kept on their device before they are read, which waits for it
+
+
+class TwoLosses:
+    """The mean training loss since the last validation, and the validation loss, over all ranks.
+
+    Args:
+        monitor: key of the validation loss; None chooses one.
+        name: the entry of what ``training_step`` returns; ``"loss"`` is also a returned tensor.
+        whose: the callback that asks.
+
+    Attributes:
+        monitor: key of the validation loss, once it is known.
+    """
+
+    def __init__(self, monitor: str | None, name: str, whose: str) -> None:
+        self.monitor, self.name, self.whose = monitor, name, whose
+        self._asked = monitor
+        self._waiting: list[Tensor] = []
+        self._sum, self._count = 0.0, 0
+        self._known = False
+        self._told: set[str] = set()
+
+    def begin(self) -> None:
+        """Begin another fit, in which the validation loss has to be found anew."""
+        self._known, self._told = False, set()
+
+    def forget(self) -> None:
+        """Forget the training so far."""
+        self.monitor = self._asked
+        self.restore([[0.0, 0]], 0, 1)
+
+    def add(self, trainer: Any, outputs: Any) -> None:
+        """Take a training batch's loss, as it was before Lightning divided it for accumulation.
+
+        Raises:
+            ValueError: if ``training_step`` does not return it.
+        """
+        found = outputs.get(self.name) if isinstance(outputs, Mapping) else outputs
+        automatic = trainer.lightning_module.automatic_optimization
+        if found is None:
+            if automatic and (not outputs or outputs.get("loss") is None):
+                return  # a step that the user skipped
+            raise ValueError(self._missing(outputs, automatic))
+        loss = torch.as_tensor(found).detach().mean()
+        divided = automatic and self.name == "loss"
+        self._waiting.append(loss * trainer.accumulate_grad_batches if divided else loss)
+        if len(self._waiting) >= _FOLD:
+            self._fold()
+
+    def at_validation(self, trainer: Any) -> tuple[float, float] | None:
+        """Return both losses when a validation ends; None where there is nothing to compare.
+
+        Raises:
+            ValueError: at the first one, if it logs no such loss.
+        """
+        validation = merged(validation_logged(trainer), trainer.world_size)
+        if not self._known:
+            self._known = True
+            self._choose(trainer, validation)
+        if trainer.sanity_checking:
+            return None
+        every = self.of_all_ranks(trainer)
+        self.restore([[0.0, 0]], 0, 1)
+        count = sum(each[1] for each in every)
+        if not count:  # no batch since the last one
+            return None
+        train_loss = sum(each[0] for each in every) / count
+        val_loss = validation.get(self.monitor or "", math.nan)
+        self._tell_of_bad("the training loss", train_loss)
+        self._tell_of_bad(repr(self.monitor), val_loss)
+        return train_loss, val_loss
+
+    def state(self) -> list[float]:
+        """Return this rank's sum and count."""
+        self._fold()
+        return [self._sum, self._count]
+
+    def of_all_ranks(self, trainer: Any) -> list[list[float]]:
+        """Return the sum and count of each rank; of this one only, where others may be gone."""
+        own, every = self.state(), [[0.0, 0.0] for _ in range(trainer.world_size)]
+        every[trainer.global_rank] = own
+        if trainer.world_size > 1 and not is_stopped_by_error(trainer):
+            torch.distributed.all_gather_object(every, own)
+        return every
+
+    def restore(self, states: Sequence[Sequence[float]], rank: int, ranks: int) -> None:
+        """Go on from the sums and counts of all ranks; of another number, the first takes all."""
+        self._waiting.clear()
+        own = states if rank == 0 else []
+        if len(states) == ranks:
+            own = [states[rank]]
+        self._sum = float(sum(each[0] for each in own))
+        self._count = int(sum(each[1] for each in own))
+
+    def _choose(self, trainer: Any, validation: Mapping[str, float]) -> None:
+        found = watched(trainer, self._asked, "min", validation, whose=self.whose, loss=True)
+        if found is None:
+            msg = "Expected validation to log a loss to adapt the rate by, found that it logs "
+            raise ValueError(msg + "nothing. Log one: self.log('val_loss', ...).")
+        self.monitor = found[0]
+        logger.info(
+            "dropout adapts to %r: what that split says is not clean any more, report on another",
+            self.monitor,
+        )
+
+    def _tell_of_bad(self, name: str, value: float) -> None:
+        if not math.isfinite(value) and name not in self._told:
+            self._told.add(name)
+            warnings.warn(
+                f"{name} is {value:g} or missing: {self.whose} leaves the rate as it is until "
+                "there is a number again.",
+                ThinnedWarning,
+                stacklevel=2,
+            )
+
+    def _fold(self) -> None:
+        if self._waiting:
+            losses = torch.stack(self._waiting).cpu().double().tolist()
+            self._waiting.clear()
+            self._count += len(losses)
+            for loss in losses:  # one by one: the sum is the same wherever a checkpoint cuts it
+                self._sum += loss
+
+    def _missing(self, outputs: Any, automatic: bool) -> str:
+        held = ", ".join(map(repr, outputs)) if outputs else "nothing"
+        msg = f"Expected training_step to return its loss under {self.name!r}, got {held}. "
+        if automatic:
+            return msg + f"Return {{'loss': loss, {self.name!r}: value}}."
+        msg += "With manual optimization Lightning knows no loss: end training_step with "
+        return msg + f"`return {{{self.name!r}: loss.detach()}}`, which nothing else reads."
