@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from thinned._checks import shown
 from thinned.surgery._placement import (
     BATCH_FIRST,
     FEATURE_MAP,
@@ -30,10 +31,13 @@ def plan_after(model: nn.Module, after: Key | Iterable[Key], scope: Scope) -> Pl
     Raises:
         TypeError: if a key is neither a class nor a name.
     """
-    keys: list[Any] = [after] if isinstance(after, str | type) else list(after)
+    several = isinstance(after, Iterable) and not isinstance(after, str | type)
+    keys: list[Any] = list(after) if several else [after]
     for key in keys:
         if not isinstance(key, str) and not (isinstance(key, type) and issubclass(key, nn.Module)):
-            msg = f"Expected `after` to be a module class or its name, or several, got {key!r}."
+            msg = (
+                f"Expected `after` to be a module class or its name, or several, got {shown(key)}."
+            )
             raise TypeError(msg)
     plan = Plan()
     if INPUT in keys:

@@ -4,6 +4,9 @@ import fnmatch
 import functools
 import re
 from collections.abc import Collection, Iterable
+from typing import Any
+
+from thinned._checks import shown
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 EVERYTHING = "*"
@@ -34,12 +37,15 @@ def as_patterns(patterns: str | Iterable[str], name: str = "include") -> tuple[s
         TypeError: if something else than strings was given.
         ValueError: if a pattern is empty.
     """
-    found = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    if isinstance(patterns, str):
+        found: tuple[Any, ...] = (patterns,)
+    else:
+        found = tuple(patterns) if isinstance(patterns, Iterable) else (None,)
     if not all(isinstance(pattern, str) for pattern in found):
-        msg = f"Expected `{name}` to be a glob or a list of globs, got {patterns!r}."
+        msg = f"Expected `{name}` to be a glob or a list of globs, got {shown(patterns)}."
         raise TypeError(msg)
     for pattern in found:
-        if not pattern.strip():
+        if not split_name(pattern)[1].strip():
             msg = f"Expected `{name}` to hold no empty pattern, got {pattern!r}. All is '*'."
             raise ValueError(msg)
     return found

@@ -135,7 +135,7 @@ def as_kinds(kinds: str | Iterable[str] | None) -> tuple[str, ...]:
     known = (*KINDS, PLACEHOLDER)
     if kinds is None or kinds == "all":
         return known
-    asked = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    asked = tuple(kinds) if isinstance(kinds, Iterable) and not isinstance(kinds, str) else (kinds,)
     return tuple(check_choice("kinds", kind, (*known, "all")) for kind in asked)
 
 
