@@ -78,7 +78,11 @@ def write(section: Any, name: str, results: Results, out: pathlib.Path) -> None:
     """Put table and picture between the page's markers; a page that is missing is begun."""
     save(section.picture(results), out / f"{name}.svg")
     page = out / f"{name}.md"
-    text = page.read_text() if page.exists() else f"# {section.TITLE}\n\n{BEGIN}\n{END}\n"
+    text = (
+        page.read_text()
+        if page.exists()
+        else f"# {section.TITLE}\n\n## Results\n\n{BEGIN}\n{END}\n"
+    )
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     total = sum(len(rows) for rows in results.arms.values())

@@ -1,6 +1,7 @@
 """Data set size: does dropout help with little data, some, plenty (Srivastava 2014, fig. 10)?"""
 
 import functools
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from ._grid import digits, grid, numbers, tries
 from ._picture import figure, line
 from ._results import Results, Row
 from ._size import Size
-from ._table import ERROR, LOSS, stacked, table, values
+from ._table import ERROR, LOSS, Measure, stacked, table, values
 from ._train import Recipe
 
 TITLE = "Data set size"
@@ -62,14 +63,29 @@ def block(results: Results) -> str:
 
 
 def picture(results: Results) -> Any:
-    """Loss and error against the number of training samples."""
-    made, axes = figure(2)
-    sizes = _sizes(results)
-    for ax, measure in zip(axes, (LOSS, ERROR), strict=True):
-        for arm in ("none", "rate 0.5", "rate by validation"):
-            line(ax, sizes, [values(_members(results, n)[arm], measure) for n in sizes], arm)
-        ax.set(xscale="log", xlabel="training samples", ylabel=measure.head, ylim=(0, None))
-        ax.set_xticks(sizes, [str(n) for n in sizes])
+    """Error against the number of samples, and what dropout changes, in percent of none."""
+    made, axes = figure(3, wide=10.0)
+    members = {train: _members(results, train) for train in _sizes(results)}
+    for arm in ("none", "rate 0.5", "rate by validation"):
+        line(axes[0], list(members), [values(each[arm], ERROR) for each in members.values()], arm)
+    for ax, measure in zip(axes[1:], (LOSS, ERROR), strict=True):
+        ax.axhline(0, color="black", lw=0.8)
+        for arm, colour in (("rate 0.5", "C1"), ("rate by validation", "C2")):
+            shares = [_share(each, arm, measure) for each in members.values()]
+            line(ax, list(members), shares, arm, color=colour)
+    axes[0].set(ylabel=ERROR.head, ylim=(0, None))
+    axes[1].set(ylabel="change of test loss, % of none")
+    axes[2].set(ylabel="change of test error, % of none")
+    axes[0].legend(fontsize=8)
+    for ax in axes:
+        ax.set(xscale="log", xlabel="training samples")
+        ax.set_xticks(list(members), [str(train) for train in members])
         ax.minorticks_off()
-    axes[0].legend()
     return made
+
+
+def _share(arms: dict[str, dict[int, Row]], arm: str, measure: Measure) -> dict[int, float]:
+    """The paired difference to none, in percent of the mean of none."""
+    plain, mine = values(arms["none"], measure), values(arms[arm], measure)
+    mean = statistics.mean(plain.values())
+    return {seed: 100 * (mine[seed] - plain[seed]) / mean for seed in plain}
