@@ -6,7 +6,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from thinned import metrics
 
@@ -112,3 +114,52 @@ def test_classes_over_batches_are_their_functional_twins(cls, twin, make):
         (metric if index % 2 else other).update(*parts)
     metric.merge_state(other)  # as two processes are
     assert float(metric.compute()) == pytest.approx(float(twin(*given)), rel=1e-5)
+
+
+def test_reliability_is_scikit_learns_curve_and_torchmetrics_error():
+    p, y = classifier(rows=500)
+    found = metrics.reliability(p, y, bins=10)
+    confidence, chosen = p.max(1)
+    accuracy, mean = calibration_curve((chosen == y).numpy(), confidence.numpy(), n_bins=10)
+    filled = found[found[:, 0] > 0]
+    assert int(found[:, 0].sum()) == 500
+    assert filled[:, 1].tolist() == pytest.approx(mean.tolist(), rel=1e-5)
+    assert filled[:, 2].tolist() == pytest.approx(accuracy.tolist(), rel=1e-5)
+    error = (found[:, 0] / 500 * (found[:, 1] - found[:, 2]).abs()).sum()
+    expected = multiclass_calibration_error(p, y, num_classes=4, n_bins=10, norm="l1")
+    assert float(error) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "bin_of"), [(1.0, 3), (0.75, 2), (0.5, 1), (0.2500001, 1), (0.25, 0)]
+)
+def test_bins_hold_their_upper_edge(confidence, bin_of):
+    p = torch.full((1, 4), (1.0 - confidence) / 3)
+    p[0, 0] = confidence
+    found = metrics.reliability(p, torch.tensor([0]), bins=4)
+    assert found[:, 0].nonzero().flatten().tolist() == [bin_of]
+
+
+CURVES = [
+    (metrics.Reliability, metrics.reliability, classifier),
+    (metrics.RiskCoverage, metrics.risk_coverage, doubt),
+]
+
+
+@pytest.mark.parametrize(("cls", "twin", "make"), CURVES)
+def test_curves_over_batches_are_their_functional_twins(cls, twin, make):
+    given = make()
+    metric = pickle.loads(pickle.dumps(cls()))
+    other = cls()
+    parts = [each.split(120) for each in given]
+    metric.update(*(each[0] for each in parts))
+    other.update(*(each[1] for each in parts))
+    metric.merge_state(other)
+    found, expected = metric.compute(), twin(*given)
+    assert torch.allclose(torch.as_tensor(found[1]), torch.as_tensor(expected[1]), atol=1e-6)
+    assert torch.allclose(torch.as_tensor(found[0]), torch.as_tensor(expected[0]), atol=1e-6)
+
+
+def test_reliability_needs_classes():
+    with pytest.raises(ValueError, match=r"got \(3,\) and \(3,\)"):
+        metrics.reliability(torch.rand(3), torch.zeros(3).long())

@@ -6,7 +6,9 @@ from torch.nn import functional
 
 import thinned
 from helpers import tiny
-from thinned.callbacks import MCDropout
+from thinned import metrics
+from thinned.callbacks import MCDropout, RunRecord
+from thinned.report import read_record
 
 BASES = pytest.mark.parametrize("namespace", tiny.NAMESPACES)
 
@@ -146,3 +148,93 @@ def test_a_model_without_dropout_is_an_error():
 def test_a_stage_must_be_one_of_three():
     with pytest.raises(ValueError, match="Expected `stages` to be one of"):
         MCDropout(stages="fit")
+
+
+def test_over_a_pass_all_rows_have_the_same_masks():
+    """Whatever the batch: so the samples of the same rows in other batches are the same."""
+    module = made(tiny.NAMESPACES[0]).eval()
+    found = {}
+    for size in (3, 16):
+        callback = MCDropout(samples=5, masks="pass", seed=3, keep_samples=True)
+        data = torch.utils.data.DataLoader(tiny.dataset(16), batch_size=size)
+        tiny.trainer(tiny.NAMESPACES[0], callbacks=[callback]).predict(module, data)
+        found[size] = torch.cat([each.samples for each in callback.predictions], 1)
+    assert found[3].shape == (5, 16, 3)
+    assert torch.allclose(found[3], found[16], atol=1e-6)
+    assert float(found[3].std(0).min()) > 0.0
+
+
+@pytest.mark.parametrize("masks", ["row", "batch", "pass"])
+def test_a_mask_is_shared_by_whom_it_should_be(masks):
+    module = made(tiny.NAMESPACES[0]).eval()
+    same = torch.utils.data.TensorDataset(torch.ones(6, 8) + 1e-6 * torch.arange(6.0)[:, None])
+    data = torch.utils.data.DataLoader(same, batch_size=3)
+    for seed in (None, 5):
+        callback = MCDropout(samples=6, masks=masks, seed=seed, keep_samples=True)
+        tiny.trainer(tiny.NAMESPACES[0], callbacks=[callback]).predict(module, data)
+        one, two = (each.samples for each in callback.predictions)
+        assert torch.allclose(one[:, 0], one[:, 1], atol=1e-3) == (masks != "row")
+        if masks != "row":
+            assert torch.allclose(one[:, 0], two[:, 0], atol=1e-3) == (masks == "pass")
+
+
+@BASES
+@pytest.mark.parametrize("stage", ["test", "validate"])
+def test_plain_and_sampled_predictions_are_scored_beside_each_other(namespace, stage):
+    module, callback = made(namespace), MCDropout(samples=30, seed=1)
+    run(namespace, stage, callback, module)
+    x, y = tiny.dataset(16).tensors
+    p = torch.cat([found.probabilities for found in callback.predictions])
+    with torch.no_grad():
+        plain = module.eval()(x).softmax(1)
+    found = callback.calibration
+    assert found["rows"] == 16
+    assert found["samples"] == 30
+    for name, expected in (("plain", plain), ("sampled", p)):
+        assert found[name]["nll"] == pytest.approx(float(metrics.nll(expected, y)), rel=1e-4)
+        assert found[name]["brier"] == pytest.approx(float(metrics.brier(expected, y)), rel=1e-4)
+        wrong = (expected.argmax(1) != y).float()
+        doubt = torch.special.entr(expected).sum(1)
+        assert found[name]["aurc"] == pytest.approx(float(metrics.aurc(doubt, wrong)), rel=1e-4)
+        bins = torch.tensor(found[name]["bins"])
+        assert torch.allclose(bins, metrics.reliability(expected, y), atol=1e-5)
+        assert len(found[name]["curve"]) == 20
+        assert found[name]["curve"][-1] == pytest.approx([1.0, float(wrong.mean())], abs=1e-5)
+
+
+class Named(Steps):
+    """Batches are mappings."""
+
+    def test_step(self, batch, batch_idx):
+        self(batch["x"])
+
+
+@pytest.mark.parametrize(("name", "scored"), [("label", True), ("elsewhere", False)])
+def test_classes_are_found_by_name(name, scored):
+    x, y = tiny.dataset(16).tensors
+    rows = [{"x": a, name: b} for a, b in zip(x, y, strict=True)]
+    callback = MCDropout(samples=4)
+    trainer = tiny.trainer(tiny.NAMESPACES[0], callbacks=[callback])
+    trainer.test(
+        made(tiny.NAMESPACES[0], Named), torch.utils.data.DataLoader(rows, 8), verbose=False
+    )
+    assert (callback.calibration is not None) == scored
+
+
+def test_without_classes_nothing_is_scored():
+    callback = MCDropout(samples=4, classes=False)
+    run(tiny.NAMESPACES[0], "test", callback, made(tiny.NAMESPACES[0]))
+    assert callback.calibration is None
+
+
+def test_the_run_record_keeps_the_scores_of_the_last_test(tmp_path):
+    callback = MCDropout(samples=4, stages="test")
+    both = [callback, RunRecord(tmp_path / "run", summary=False)]
+    trainer = tiny.fit(both, module=made(tiny.NAMESPACES[0]))
+    trainer.test(trainer.lightning_module, tiny.loader(16), verbose=False)
+    record = read_record(tmp_path / "run")
+    assert record.status == "finished"
+    assert record.skipped == 0
+    assert record.calibration["stage"] == "test"
+    assert record.calibration["sampled"] == callback.calibration["sampled"]
+    assert "Does it know when it is wrong?" in (tmp_path / "run" / "report.html").read_text()

@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from thinned._checks import check_choice, check_number
 from thinned._errors import NoEffectError
+from thinned.callbacks._mc_scores import Scores, target_of
 from thinned.uncertainty import Prediction, active_sites, mc_predict, sampling
 
 STAGES = ("predict", "test", "validate")
+MASKS = ("row", "batch", "pass")
 
 
 class MCDropout(pl.Callback):
@@ -31,16 +34,26 @@ class MCDropout(pl.Callback):
     Validation inside of a fit stays as it is. Only stochastic sites are on, modes are put back
     when the stage ends or fails. Each ``self(x)`` costs one plain forward besides the samples.
 
+    Where a batch of ``test`` or ``validate`` holds integer classes as its second entry (or under a
+    name such as ``"target"``), the plain and the sampled probabilities are scored beside each
+    other, and `RunRecord` shows both in the report: a reliability diagram and a risk-coverage plot.
+
     Args:
         samples: number of samples of each ``self(x)``.
         stages: in which of the trainer's ``predict``, ``test`` and ``validate``.
         include: globs on dotted paths of what is on, or ``"last"``: the last site alone.
+        masks: who shares one. ``"row"``: nobody. ``"batch"``: all rows of a batch.
+            ``"pass"``: sample ``t`` has the same mask for all rows of the whole pass over the data,
+            on every process: as one network of an ensemble would have, which joint scores need.
         seed: draw from this seed in each batch, and put the global generators back.
         chunk: samples that are predicted at a time, see `thinned.mc_predict`.
         classes: whether the outputs are logits, see `thinned.mc_predict`.
+        keep_samples: keep all samples in ``predictions``.
 
     Attributes:
         predictions: one `Prediction` for each ``self(x)`` of the last stage, on the CPU.
+        calibration: scores of the last ``test`` or ``validate``, ``plain`` and ``sampled``:
+            ``ece``, ``nll``, ``brier``, ``aurc`` and what the plots show; None without classes.
 
     Raises:
         NoEffectError: if nothing is stochastic, or a step does not call ``self(x)``.
@@ -59,17 +72,30 @@ class MCDropout(pl.Callback):
         *,
         stages: str | Iterable[str] = STAGES,
         include: str | Iterable[str] = "*",
+        masks: str = "row",
         seed: int | None = None,
         chunk: int | None = None,
         classes: bool | None = None,
+        keep_samples: bool = False,
     ) -> None:
         super().__init__()
         self.samples = int(check_number("samples", samples, 1, 1e9, what="a number of samples"))
         given = (stages,) if isinstance(stages, str) else tuple(stages)
         self.stages = tuple(check_choice("stages", stage, STAGES) for stage in given)
         self.include = include
-        self.options: dict[str, Any] = {"seed": seed, "chunk": chunk, "classes": classes}
+        self.masks = check_choice("masks", masks, MASKS)
+        self.seed = seed
+        self.options: dict[str, Any] = {
+            "masks": "row" if masks == "row" else "batch",
+            "chunk": chunk,
+            "classes": classes,
+            "keep_samples": keep_samples,
+        }
         self.predictions: list[Prediction] = []
+        self.calibration: dict[str, Any] | None = None
+        self._scores: Scores | None = None
+        self._unscored: list[tuple[Tensor, Prediction]] = []
+        self._of_pass: int | None = None
         self._open = contextlib.ExitStack()
         self._waits = self._inside = False
 
@@ -88,14 +114,41 @@ class MCDropout(pl.Callback):
     def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Refuse a step that did not ask for a prediction."""
         self._check_called()
+        self._unscored = []
 
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse a step that did not ask for a prediction."""
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Refuse a step that did not ask for a prediction, and score what it got."""
         self._check_called()
+        self._score(pl_module, batch)
 
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse a step that did not ask for a prediction."""
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Refuse a step that did not ask for a prediction, and score what it got."""
         self._check_called()
+        self._score(pl_module, batch)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sum up the scores, before others write them."""
+        self._sum_up()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sum up the scores, before others write them."""
+        self._sum_up()
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put everything back."""
@@ -120,6 +173,10 @@ class MCDropout(pl.Callback):
             return  # not asked for, or the validation inside of a fit
         self._end()
         self.predictions = []
+        self.calibration = None
+        if self.masks == "pass":
+            own = int(torch.randint(2**62, ())) if self.seed is None else self.seed
+            self._of_pass = trainer.strategy.broadcast(own)
         sites = active_sites(pl_module, self.include)
         if self.samples == 1:
             self._open.enter_context(sampling(pl_module, sites))
@@ -133,6 +190,7 @@ class MCDropout(pl.Callback):
     def _end(self) -> None:
         self._open.close()
         self._waits = self._inside = False
+        self._scores, self._unscored = None, []
 
     def _predict(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -152,12 +210,36 @@ class MCDropout(pl.Callback):
                 args if named is None else dict(named.arguments),
                 self.samples,
                 include=self.include,
+                seed=self._seed_of_batch(),
                 **self.options,
             )
         finally:
             self._inside = False
         self.predictions.append(found.to("cpu"))
+        self._unscored.append((output, found))
         return found.output.to(output.dtype)
+
+    def _seed_of_batch(self) -> int | None:
+        if self.masks == "pass":
+            return self._of_pass
+        if self.masks == "batch" and self.seed is not None:
+            return self.seed + len(self.predictions)  # the next batch has other masks
+        return self.seed
+
+    def _score(self, pl_module: pl.LightningModule, batch: Any) -> None:
+        """Score what the step got, if that was one prediction and the batch holds its classes."""
+        unscored, self._unscored = self._unscored, []
+        if len(unscored) != 1:
+            return
+        ((plain, found),) = unscored
+        target = target_of(batch, found)
+        if target is not None:
+            self._scores = self._scores or Scores(pl_module.device)
+            self._scores.update(plain, found, target)
+
+    def _sum_up(self) -> None:
+        if self._scores is not None:
+            self.calibration = self._scores.compute()
 
     def _check_called(self) -> None:
         if self._waits:

@@ -162,6 +162,12 @@ class RunRecord(pl.Callback):
         """Note the moment; other callbacks may still add to its metrics."""
         if self._phase == "open" and not trainer.sanity_checking:
             self._pending = (trainer.global_step, collect.validation_epoch(trainer))
+        self._write_calibration(trainer)
+
+    @never_kills
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add what a test with many masks found, where a fit came before it."""
+        self._write_calibration(trainer)
 
     @never_kills
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -241,6 +247,13 @@ class RunRecord(pl.Callback):
             self._due["sites"] = step + max(1, planned // SITE_ROWS)
         self._due["groups"] = step + max(1, planned // RATE_ROWS)
         writer.write("rates", **row)
+
+    def _write_calibration(self, trainer: pl.Trainer) -> None:
+        found = collect.calibration(trainer)
+        if found is not None and self._writer is not None:
+            self._writer.write("calibration", **found)
+            if self.page:
+                self.report = _quietly(_page, self._writer.path)
 
     def _finish(self, trainer: pl.Trainer, status: str, error: str | None = None) -> None:
         if self._phase != "open":

@@ -16,8 +16,11 @@ from ._proper_scores import BrierScore as BrierScore
 from ._proper_scores import NegativeLogLikelihood as NegativeLogLikelihood
 from ._proper_scores import brier as brier
 from ._proper_scores import nll as nll
+from ._reliability import Reliability as Reliability
+from ._reliability import reliability as reliability
 from ._selective import AURC as AURC
 from ._selective import ErrorAUROC as ErrorAUROC
+from ._selective import RiskCoverage as RiskCoverage
 from ._selective import aurc as aurc
 from ._selective import error_auroc as error_auroc
 from ._selective import ood_auroc as ood_auroc

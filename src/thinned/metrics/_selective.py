@@ -129,6 +129,25 @@ class _Pairs(Metric):
         return dim_zero_cat(self.uncertainty), dim_zero_cat(self.errors)
 
 
+class RiskCoverage(_Pairs):
+    """`risk_coverage` over batches and processes; keeps two numbers of each row.
+
+    Args:
+        **kwargs: of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = RiskCoverage()
+        >>> metric.update(torch.tensor([0.9]), torch.tensor([1]))
+        >>> metric.update(torch.tensor([0.1]), torch.tensor([0]))
+        >>> metric.compute()
+        (tensor([0.5000, 1.0000]), tensor([0.0000, 0.5000]))
+    """
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        """Return coverage and risk so far."""
+        return risk_coverage(*self._all())
+
+
 class AURC(_Pairs):
     """`aurc` over batches and processes; keeps two numbers of each row.
 

@@ -220,4 +220,5 @@ def values(figure: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     kept = rows[::every]
     if rows and kept[-1] is not rows[-1]:
         kept.append(rows[-1])
-    return ["epoch", *(html.unescape(each["name"]) for each in lines)], kept
+    first = html.unescape(figure["layout"]["xaxis"]["title"]["text"])
+    return [first, *(html.unescape(each["name"]) for each in lines)], kept

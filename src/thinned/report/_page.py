@@ -8,6 +8,7 @@ from typing import Any
 from thinned import __version__
 from thinned.report import _figures as figures
 from thinned.report._answer import answer, onset
+from thinned.report._calibration import calibration_figures, calibration_rows
 from thinned.report._course import course, main_metric
 from thinned.report._format import short
 from thinned.report._read import read_run
@@ -57,6 +58,7 @@ def page(record: Record) -> str:
         found=answer(record),
         drawn=drawn,
         sites=sites,
+        scores=calibration_rows(record),
         config=json.dumps(record.config, indent=2, ensure_ascii=False),
         **made(),
     )
@@ -110,7 +112,7 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
     if any(rate > 0.0 for row in record.rates for rate in row.sites.values()):
         text = "Each row is a place in the model that holds a rate, the first layer on top."
         drawn["heat"] = (figures.heat(record.rates), "Rate of every site", text)
-    return drawn
+    return drawn | calibration_figures(record)
 
 
 def _last_rate(record: Record, path: str) -> float | None:

@@ -65,6 +65,7 @@ class Record:
     rates: list[RateRow] = field(default_factory=list)
     metrics: list[MetricRow] = field(default_factory=list)
     verdict: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     end: dict[str, Any] | None = None
     skipped: int = 0
 
