@@ -213,7 +213,7 @@ def test_packed_sequences_keep_their_mask_over_time():
         ({"variant": nn.Dropout}, TypeError, "Expected `variant` to be 'auto'"),
         ({"variant": "alpha"}, ValueError, "Expected SELU before alpha dropout"),
         ({"rate": 2.0}, ValueError, r"`rate` to be a rate in \[0, 1\], got 2.0"),
-        ({"after": 3}, TypeError, "module classes or their names, got"),
+        ({"after": 3}, TypeError, "a module class or its name, or several, got 3"),
         ({"after": "Conv9d"}, thinned.NoEffectError, "Expected a place"),
         ({"variant": "stochastic_depth"}, thinned.NoEffectError, "Expected a place"),
         ({"example_input": torch.zeros(2, 5)}, ValueError, r"to run through Sequential.*\(2, 5\)"),
