@@ -50,6 +50,16 @@ def test_what_a_run_leaves_behind(train, quick):
     assert list(folder.parents[2].iterdir()) == [folder.parents[1]]  # nothing beside runs/
 
 
+def test_with_many_masks_the_page_says_whether_it_knows_when_it_is_wrong(train, quick):
+    code, err = train(*quick, "callbacks=[default,mc]", "callbacks.mc.samples=4", "pages=true")
+    assert code == 0, err
+    folder = only("runs/*/*")
+    scores = read_record(folder / "record.jsonl").calibration
+    assert scores["samples"] == 4
+    assert scores["rows"] > 100
+    assert "Does it know when it is wrong?" in (folder / "report.html").read_text()
+
+
 def test_the_checkpoint_loads_into_the_plain_model(train, quick):
     from thinned.app.models import Task, mlp
 

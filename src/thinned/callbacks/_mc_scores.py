@@ -82,4 +82,5 @@ def target_of(batch: Any, found: Prediction) -> Tensor | None:
     whole = isinstance(target, Tensor) and not target.is_floating_point() and len(target.shape) == 1
     if not whole or len(target) != rows or not bool(((target >= 0) & (target < classes)).all()):
         return None
-    return target.long()
+    found_there: Tensor = target.long()
+    return found_there
