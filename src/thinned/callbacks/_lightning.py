@@ -240,11 +240,14 @@ class Resumption:
         between_epochs: whether the next batch is the first of a new epoch.
         end_skipped: whether the checkpoint was written by the last batch of an epoch, before that
             epoch's validation: then Lightning skips the end of that epoch.
+        validation_skipped: whether it was written before a validation inside of an epoch: then
+            Lightning skips that.
     """
 
     batches_done: int
     between_epochs: bool
     end_skipped: bool
+    validation_skipped: bool = False
 
 
 def resumption(trainer: Any) -> Resumption:
@@ -257,7 +260,21 @@ def resumption(trainer: Any) -> Resumption:
     done = batches.current.completed + int(by_batch)
     if done >= loop.max_batches or batches.is_last_batch:
         return Resumption(0, between_epochs=False, end_skipped=bool(by_batch))
-    return Resumption(int(done), between_epochs=False, end_skipped=False)
+    skipped = bool(by_batch) and _validates_after(trainer, int(done))
+    return Resumption(
+        int(done), between_epochs=False, end_skipped=False, validation_skipped=skipped
+    )
+
+
+def _validates_after(trainer: Any, done: int) -> bool:
+    """Say whether a validation is due after so many batches of this epoch."""
+    each, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch
+    if each in (None, 0, math.inf):
+        return False
+    if epochs is None:
+        total = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        return bool(total % each == 0)
+    return bool(done % each == 0 and (trainer.current_epoch + 1) % epochs == 0)
 
 
 def begin_epoch_anew(trainer: Any) -> None:

@@ -86,6 +86,15 @@ class RandomState(pl.Callback):
                 ThinnedWarning,
                 stacklevel=2,
             )
+        elif where.validation_skipped:
+            warnings.warn(
+                f"Resumed from a checkpoint that batch {where.batches_done} of an epoch wrote, "
+                "before the validation after it: Lightning skips that validation. What is decided "
+                "by validations will not be what it would have been. Resume from a checkpoint of "
+                "another batch, or save when validation ends.",
+                ThinnedWarning,
+                stacklevel=2,
+            )
         elif where.batches_done and not _keep_their_place(data_loaders(trainer)):
             warnings.warn(
                 f"Resumed after {where.batches_done} batches of an epoch with a loader that cannot "
