@@ -3,6 +3,7 @@ from ._acquisition import batch_bald as batch_bald
 from ._acquisition import epig as epig
 from ._conformal import conformal_sets as conformal_sets
 from ._conformal import conformal_threshold as conformal_threshold
+from ._ensemble import ensemble_predict as ensemble_predict
 from ._predict import mc_predict as mc_predict
 from ._prediction import Moments as Moments
 from ._prediction import Prediction as Prediction

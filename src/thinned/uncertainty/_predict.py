@@ -12,7 +12,7 @@ from thinned._checks import check_choice, check_number
 from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
 from thinned.uncertainty._draw import Draws
-from thinned.uncertainty._prediction import Moments, Prediction
+from thinned.uncertainty._prediction import Moments, Prediction, is_logits
 from thinned.uncertainty._sampling import active_sites, sampling
 from thinned.uncertainty._shared_draws import SharedDraws
 
@@ -98,7 +98,7 @@ def mc_predict(
         for batch in draws(count):
             if moments is None or first is None:
                 first = batch[0]
-                moments = Moments(classes=_is_logits(first, classes), keep=keep_samples)
+                moments = Moments(classes=is_logits(first, classes), keep=keep_samples)
             differs = differs or bool((batch != first).any())
             moments.update(batch)
     if moments is None or not differs:
@@ -115,7 +115,3 @@ def _from_seed(seed: int | None, shared: bool) -> contextlib.AbstractContextMana
     if shared and seed is None:
         seed = int(torch.randint(2**62, ()))
     return contextlib.nullcontext() if seed is None else generators_kept(seed)
-
-
-def _is_logits(output: Tensor, classes: bool | None) -> bool:
-    return output.dim() == 2 and output.shape[1] > 1 if classes is None else classes

@@ -157,6 +157,11 @@ class Moments:
         )
 
 
+def is_logits(output: Tensor, classes: bool | None) -> bool:
+    """Say whether an output is taken for logits where the user has not said."""
+    return output.dim() == 2 and output.shape[1] > 1 if classes is None else classes
+
+
 def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
     r"""Entropy :math:`-\sum_c p_c \log p_c` in nats, with :math:`0 \log 0 = 0`.
 
