@@ -72,8 +72,6 @@ def ensemble_predict(
     if moments is None or moments.count < 2:
         count = 0 if moments is None else 1
         msg = f"Expected at least 2 networks, got {count}. For the samples of "
-            f"Expected at least 2 networks, got {0 if moments is None else 1}. For the samples of "
-        )
         raise ValueError(msg + "one network with dropout use thinned.mc_predict.")
     if not differs:
         msg = f"Expected networks that differ, got {moments.count} whose outputs are the same. "
