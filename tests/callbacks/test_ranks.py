@@ -28,7 +28,7 @@ def run(folder, *scenarios, timeout=240):
 def folder(tmp_path_factory):
     """Run what needs no process of its own in one, since starting two takes the longest."""
     path = tmp_path_factory.mktemp("ranks")
-    done = run(path, "whole", "resumed", "alike", "blocks", "mask")
+    done = run(path, "whole", "resumed", "alike", "blocks", "mask", "adaptive", "adapted")
     assert done.returncode == 0, done.stderr
     return path
 
@@ -64,6 +64,24 @@ def test_resumed_from_an_epochs_end_the_weights_are_bitwise_equal(folder):
     assert resumed["weights"] == whole["weights"]
     assert resumed["masks"] == whole["masks"][4:]
     assert resumed["history"] == whole["history"]
+
+
+@pytest.mark.parametrize("name", ["adaptive", "adapted"])
+def test_ranks_agree_on_an_adaptive_rate_and_its_losses(folder, name):
+    first, second = both(folder, name)
+    assert len(first["history"]) == 8  # four of the controller, four of the monitor
+    for key in ("rates", "history", "weights"):
+        assert first[key] == second[key]
+    assert len({rates["all"] for rates in first["rates"]}) > 1
+    assert all(a != b for a, b in zip(first["masks"], second["masks"], strict=True))
+
+
+def test_resumed_between_validations_an_adaptive_run_ends_as_it_would_have(folder):
+    whole, resumed = both(folder, "adaptive")[0], both(folder, "adapted")[0]
+    assert len(resumed["rates"]) == 5
+    assert resumed["rates"] == whole["rates"][3:]
+    for key in ("history", "weights"):
+        assert resumed[key] == whole[key]
 
 
 def test_edits_happen_before_wrapping_and_are_undone(folder):

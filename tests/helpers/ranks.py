@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import tiny
 from thinned import set_verbosity
 from thinned.callbacks import (
+    AdaptiveDropout,
     DropoutScheduler,
     LayerInsert,
     LayerSwap,
@@ -63,7 +64,7 @@ class Masks(pl.Callback):
             "weights": digest(*pl_module.state_dict().values()),
             "keys": list(pl_module.state_dict()),
             "history": [row for monitor in self.monitors for row in monitor.history],
-            "verdict": [repr(monitor.verdict) for monitor in self.monitors],
+            "verdict": [repr(getattr(each, "verdict", None)) for each in self.monitors],
             "after": sorted({type(module).__name__ for module in pl_module.modules()}),
         }
         path = Path(f"{self.path}.{trainer.global_rank}.json")
@@ -95,7 +96,7 @@ def digest(*tensors):
 
 def fit(folder, name, callbacks, scheduler, module, strategy="ddp", **options):
     pl.seed_everything(0)  # which seeds both ranks alike
-    monitors = [each for each in callbacks if isinstance(each, OverfittingMonitor)]
+    monitors = [c for c in callbacks if isinstance(c, OverfittingMonitor | AdaptiveDropout)]
     watch = Masks(scheduler, monitors, folder / name)
     made = tiny.trainer(
         callbacks=[*callbacks, watch],
@@ -103,7 +104,8 @@ def fit(folder, name, callbacks, scheduler, module, strategy="ddp", **options):
         strategy=strategy,
         **{"max_epochs": 2, "enable_checkpointing": True, **options.pop("trainer", {})},
     )
-    made.fit(module, tiny.loader(64), tiny.loader(32, seed=1), **options)
+    train = options.pop("train", None) or tiny.loader(64)
+    made.fit(module, train, tiny.loader(32, seed=1), **options)
 
 
 def everything(folder, **options):
@@ -133,6 +135,26 @@ def scenario_resumed(folder):
 def scenario_alike(folder):
     scheduler, callbacks = everything(folder / "alike", decorrelate_ranks=False)
     fit(folder, "alike", callbacks, scheduler, tiny.TinyModule())
+
+
+def adaptive(folder, name, **options):
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    found = AdaptiveDropout("val_loss")
+    save = tiny.saver(folder / "adapted", filename="{step}", every_n_train_steps=1)
+    callbacks = [found, RandomState(), OverfittingMonitor("val_loss"), save]
+    train = StatefulDataLoader(tiny.dataset(64), batch_size=8)
+    trainer, module = {"val_check_interval": 2}, tiny.TinyModule()
+    fit(folder, name, callbacks, found, module, trainer=trainer, train=train, **options)
+
+
+def scenario_adaptive(folder):
+    adaptive(folder, "adaptive")
+
+
+def scenario_adapted(folder):
+    """Go on from inside an epoch, with losses of each rank that no validation has used yet."""
+    adaptive(folder, "adapted", ckpt_path=folder / "adapted" / "step=3.ckpt")
 
 
 def scenario_blocks(folder, mode="skip"):
