@@ -20,6 +20,7 @@ SECTIONS = (
     "data_size",
     "rates",
     "layer_size",
+    "places",
     "batch_norm",
     "beside",
     "early_late",
@@ -67,6 +68,7 @@ def run(name: str, size: Size, out: pathlib.Path, *, report: bool) -> None:
         if results.finished:
             results = Results(path)
         results.run(section.arms(size), size.seeds, lambda line: print(line, flush=True))
+        results = Results.read(path)  # the page is made from what is kept, which is rounded
     elif not results.finished:
         print(f"{name}: nothing to report, {path} is missing or not finished")
         return

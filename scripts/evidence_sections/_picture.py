@@ -82,4 +82,5 @@ def forest(
     ax.set_yticks(range(len(names)), list(reversed(names)))
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set(title=title, xlabel=f"difference ({better})")
+    ax.locator_params(axis="x", nbins=5)
     ax.grid(visible=False, axis="y")

@@ -1,6 +1,7 @@
 """Tables and sentences: means, paired differences, and which of them are more than noise."""
 
 import dataclasses
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -117,6 +118,19 @@ def sentence(
         groups[side].append(f"*{arm}*")
     parts = [f"{side}: {', '.join(names) or 'none of them'}" for side, names in groups.items()]
     return f"{what} against *{base}* (Holm p < {level:g}): " + "; ".join(parts) + "."
+
+
+def placebo(families: Mapping[str, Sequence[Rows]], measure: Measure) -> tuple[int, int]:
+    """Compare what differs by its initial weights only: how many have p < 0.05, and of how many.
+
+    Nothing is corrected, so one in twenty is what chance alone gives.
+    """
+    found = [
+        difference(values(one, measure), values(other, measure))
+        for tries in families.values()
+        for one, other in itertools.combinations(tries, 2)
+    ]
+    return sum(each is not None and each.significant for each in found), len(found)
 
 
 def _p(p: float) -> str:
