@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from helpers.diagnosing import Calls, found, mlp
-from thinned.surgery import register_site
+from thinned.surgery import insert, register_site
 
 X = torch.randn(8, 16)
 IMAGES = torch.randn(4, 3, 8, 8)
@@ -159,6 +159,25 @@ def test_elementwise_dropout_on_a_feature_map_is_found(given):
     model = convolutions(nn.ReLU(), nn.Dropout(0.3), nn.Conv2d(8, 8, 3))
     [finding] = found(model, IMAGES if given else None)["elementwise-on-feature-map"]
     assert 'swap(model, {"Dropout": "spatial"}, include="2")' in finding.fix
+
+
+@pytest.mark.parametrize("variant", ["spatial", "feature_alpha"])
+@pytest.mark.parametrize("before", [True, False], ids=["before a module", "after a module"])
+def test_whole_channels_dropped_by_a_hook_are_right(variant, before):
+    model = convolutions(nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3))
+    place = {"include": "2", "after": "input"} if before else {"include": "1"}
+    insert(model, variant, 0.3, force=True, **place)
+    rules = found(model, IMAGES)
+    assert "elementwise-on-feature-map" not in rules
+    assert "dropout-before-pooling" not in rules
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before a module", "after a module"])
+def test_elements_dropped_by_a_hook_are_found(before):
+    model = convolutions(nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3))
+    place = {"include": "2", "after": "input"} if before else {"include": "1"}
+    insert(model, "dropout", 0.3, **place)
+    assert {"elementwise-on-feature-map", "dropout-before-pooling"} <= set(found(model, IMAGES))
 
 
 @EITHER

@@ -44,7 +44,7 @@ def test_recurrent_variants_train(cell, capsys):
 def test_transformer_gets_stochastic_depth_by_the_linear_rule(capsys):
     out = run("transformer_digits_patches.py", capsys, epochs=1)
     assert "keys of the checkpoint unchanged: True" in out
-    rates = [line.split()[3] for line in out.splitlines() if "AroundBlock" in line]
+    rates = [line.split()[3] for line in out.splitlines() if "BlockDrop " in line]
     assert rates == ["0.05", "0.1", "0.15", "0.2"]
 
 

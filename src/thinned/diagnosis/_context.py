@@ -204,9 +204,8 @@ def _op_of(site: Site) -> str:
     if site.kind != "dropout":
         return site.kind
     name = site.cls.lower()
-    if "alpha" in name:
-        return "alpha_dropout"
-    return "feature_dropout" if "spatial" in name else "dropout"
+    prefix = "feature_" if "spatial" in name or "feature" in name else ""
+    return f"{prefix}alpha_dropout" if "alpha" in name else f"{prefix}dropout"
 
 
 def hidden_in(module: nn.Module) -> Iterator[nn.Module]:

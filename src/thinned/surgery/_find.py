@@ -214,4 +214,5 @@ def _hook_sites(path: str, module: nn.Module) -> Iterator[Site]:
         while name in taken:
             name = f"{base}_{len(taken) + 1}"
         taken.add(name)
-        yield Site(f"{path}:{name}", kind, holder, "p", type(holder).__name__)
+        shown = getattr(holder, "layer", holder)  # what drops says more than what carries it
+        yield Site(f"{path}:{name}", kind, holder, "p", type(shown).__name__)

@@ -22,7 +22,7 @@ class Site:
             ``token_drop``; or ``placeholder``, where a library left an ``Identity`` or ``None``.
         owner: the object that holds the rate: a module, a hook, or a config that a forward reads.
         attribute: the owner's attribute (or key).
-        cls: the owner's class name.
+        cls: the owner's class name; of a hook that holds a layer, the layer's.
         live: True if a forward was seen to follow the rate, False if it cannot or was seen not to,
             None if nobody has looked (``unverified``).
         width: number of units at the site, None where the structure does not say.
