@@ -1,6 +1,9 @@
 """Checks of arguments, shared by all rooms, so that the same mistake reads the same everywhere."""
 
 import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -53,6 +56,29 @@ def check_number(
     raise error(msg.rstrip())
 
 
+def check_count(name: str, value: Any, least: int = 1, *, what: str = "a whole number") -> int:
+    """Return ``value`` as an int if it is a whole number of at least ``least``, else raise.
+
+    Example:
+        >>> check_count("samples", 3.0)
+        3
+        >>> check_count("samples", 0.5)
+        Traceback (most recent call last):
+        ...
+        ValueError: Expected `samples` to be a whole number from 1 on, got 0.5.
+    """
+    try:
+        number = check_number(name, value, least, 2.0**53)
+    except (TypeError, ValueError) as error:
+        wrong: type[Exception] = type(error)
+    else:
+        if number.is_integer():
+            return int(number)
+        wrong = ValueError
+    msg = f"Expected `{name}` to be {what} from {least} on, got {shown(value)}."
+    raise wrong(msg)
+
+
 def check_choice(name: str, value: Any, choices: Any) -> str:
     """Return ``value`` if it is one of ``choices``, else raise with the nearest one."""
     import difflib
@@ -65,6 +91,24 @@ def check_choice(name: str, value: Any, choices: Any) -> str:
     listed = ", ".join(repr(k) for k in known)
     msg = f"Expected `{name}` to be one of {listed}, got {shown(value)}.{did}"
     raise ValueError(msg)
+
+
+def check_path(name: str, value: Any) -> Path:
+    """Return ``value`` as a path if it is one, else raise with name and value."""
+    if isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    msg = f"Expected `{name}` to be a path, got {shown(value)}. Write {name}='runs/first'."
+    raise TypeError(msg)
+
+
+def one_or_many(value: Any) -> tuple[Any, ...]:
+    """Return a list's items, or what is no list as the only one; each is then to be checked.
+
+    Example:
+        >>> one_or_many("fit"), one_or_many(["fit", "test"]), one_or_many(None)
+        (('fit',), ('fit', 'test'), (None,))
+    """
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
 
 
 def shown(value: Any, most: int = 200) -> str:

@@ -10,9 +10,8 @@ from helpers import tiny
 from helpers.fuzzing import fuzzed, junk, told
 from thinned.surgery._patterns import as_patterns, group_name, matches, normalize
 
-signs = st.sampled_from(list("*?[]!.:-^\\()|+$ \n") + ["net", "2", "module", "_orig_mod", "[z-a]"])
+signs = st.sampled_from([*"*?[]!.:-^\\()|+$ \n", "net", "2", "module", "_orig_mod", "[z-a]"])
 texts = st.lists(signs | st.text(max_size=3), max_size=12).map("".join)
-KINDS = ("dropout", "drop_path", "all")
 
 
 def tried(function):

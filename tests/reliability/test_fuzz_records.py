@@ -1,5 +1,6 @@
 """A record is data: whatever bytes it holds, it reads as a run or is refused in one sentence."""
 
+import contextlib
 import io
 import json
 
@@ -17,8 +18,10 @@ json_junk = junk.filter(lambda value: not isinstance(value, bytes))
 right = st.floats(-2, 5) | st.integers(-2, 9) | st.sampled_from([0.1, 1e308, -1e308, 5e-324, "nan"])
 metrics = st.dictionaries(
     st.sampled_from(
-        ["val_loss", "train_loss", "overfit/probe/val_loss", "overfit/gap/val_loss"]
-        + ["overfit/onset", "overfit/inflation/val_loss", "lr"]
+        [
+            *("val_loss", "train_loss", "lr", "overfit/onset", "overfit/probe/val_loss"),
+            *("overfit/gap/val_loss", "overfit/inflation/val_loss"),
+        ]
     )
     | words,
     right,
@@ -119,6 +122,16 @@ def use(record):
     Console(file=io.StringIO(), width=80).print(summary(record))
 
 
+@contextlib.contextmanager
+def refused(reason):
+    """Take an error with this reason; all others get out."""
+    try:
+        yield
+    except ValueError as error:
+        if reason not in str(error):
+            raise
+
+
 @fuzzed(60)
 @given(lines)
 def test_any_record_is_read_shown_and_judged(tmp_path_factory, content):
@@ -128,12 +141,8 @@ def test_any_record_is_read_shown_and_judged(tmp_path_factory, content):
     record = read_record(file)
     assert record.skipped <= len(file.read_text(errors="replace").splitlines())
     use(record)
-    try:
-        found = compare([record, read_record(folder)])
-    except ValueError as error:
-        assert "No run logged a validation loss" in str(error)
-    else:
-        compare_page(found, folder)
+    with refused("No run logged a validation loss"):
+        compare_page(compare([record, read_record(folder)]), folder)
 
 
 tables = st.lists(
@@ -159,7 +168,5 @@ def test_any_table_of_a_logger_is_read_or_refused(tmp_path_factory, content, tai
 def test_any_events_of_tensorboard_are_read_or_refused(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("run")
     (folder / "events.out.tfevents.1.host").write_bytes(content)
-    try:
+    with refused("Expected TensorBoard's events"):
         use(read_run(folder))
-    except ValueError as error:
-        assert "Expected TensorBoard's events" in str(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from thinned._checks import check_choice, check_number
+from thinned._checks import check_choice, check_count
 from thinned._log import logger
 
 
@@ -52,8 +52,8 @@ class SuccessiveHalving(pl.Callback):
         self.folder = None if folder is None else Path(folder)
         self.monitor = monitor
         self.mode = check_choice("mode", mode, ("min", "max"))
-        self.first = int(check_number("first", first, 1))
-        self.reduction = int(check_number("reduction", reduction, 2))
+        self.first = check_count("first", first)
+        self.reduction = check_count("reduction", reduction, 2)
         self.stopped_at: int | None = None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002  # the hook's signature

@@ -11,8 +11,9 @@ from thinned._checks import check_rate
 from thinned._log import logger
 from thinned.schedules import Linear, Step, as_profile
 from thinned.surgery import as_patterns
+from thinned.surgery._site_list import checked_kinds
 
-from ._adaptive_law import AdaptiveLaw, AdaptiveState
+from ._adaptive_law import SHRINK, AdaptiveLaw, AdaptiveState
 from ._groups import make_groups
 from ._lightning import progress
 from ._log_values import publish, send
@@ -21,6 +22,7 @@ from ._plan import fraction
 from ._probe_lightning import check_lightning, validation_step_count, validation_will_run
 from ._ranks import decorrelate
 from ._rate_callback import RateCallback
+from ._shrunk import Shrunk
 from ._state import plain_state, read_state
 from ._two_losses import TwoLosses
 
@@ -94,7 +96,7 @@ class AdaptiveDropout(RateCallback):
         super().__init__()
         self.include = as_patterns(include)
         self.exclude = as_patterns(exclude, "exclude")
-        self.kinds = kinds if kinds is None or isinstance(kinds, str) else tuple(kinds)
+        self.kinds = checked_kinds(kinds)
         self.profile = as_profile(profile)
         self.loss = loss
         self.decorrelate_ranks = decorrelate_ranks
@@ -103,6 +105,7 @@ class AdaptiveDropout(RateCallback):
         self._asked = monitor
         self._state = self.law.begin()
         self._losses = TwoLosses(monitor, loss, type(self).__name__)
+        self._shrunk = Shrunk(SHRINK, type(self).__name__)
         self._loaded: list[list[float]] | None = None
         self._planned: int | None = None
 
@@ -183,6 +186,7 @@ class AdaptiveDropout(RateCallback):
         if loaded is not None:
             self._losses.restore(loaded, trainer.global_rank, trainer.world_size)
         self._planned = progress(trainer).batches_planned
+        self._shrunk.start(pl_module)
         self._set()
 
     def on_train_batch_start(
@@ -203,6 +207,24 @@ class AdaptiveDropout(RateCallback):
         """Take the batch's loss."""
         self._losses.add(trainer, outputs)
 
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the state from which a second validation will start."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._shrunk.before_validation(pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """See what kind of batches these are."""
+        if batch_idx == 0:
+            self._shrunk.during_validation(batch)
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide on the rate of the batches to come."""
         if trainer.state.fn != "fit":
@@ -210,7 +232,7 @@ class AdaptiveDropout(RateCallback):
         found = self._losses.at_validation(trainer)
         if found is None:
             return
-        train_loss, val_loss = found
+        shrunk = self._shrunk.loss(trainer, pl_module, self.monitor or "")
         now = progress(trainer)
         self._planned = now.batches_planned
         row: dict[str, Any] = {
@@ -218,16 +240,15 @@ class AdaptiveDropout(RateCallback):
             "step": trainer.global_step,
             "batches": now.batches_done,
             "monitor": self.monitor,
-            "train_loss": train_loss,
-            "val_loss": val_loss,
+            **found,
+            "shrunk_loss": shrunk,
             "rate": self.rate,
         }
-        self._state = self.law.step(
-            self._state, train_loss=train_loss, val_loss=val_loss, progress=now.fraction
-        )
+        self._state = self.law.step(self._state, **found, shrunk_loss=shrunk, progress=now.fraction)
         row |= {"next_rate": self.rate, "at_cap": self.rate >= self.law.high}
         self.history.append(row)
-        values = {f"adaptive/{key}": float(row[key]) for key in _LOGGED if math.isfinite(row[key])}
+        numbers = {key: row[key] for key in _LOGGED if row[key] is not None}
+        values = {f"adaptive/{key}": float(n) for key, n in numbers.items() if math.isfinite(n)}
         publish(trainer, values)
         send(trainer, values, validation_step_count(trainer))
 
@@ -266,7 +287,7 @@ class AdaptiveDropout(RateCallback):
             group.set(self._state.rate)
 
 
-_LOGGED = ("train_loss", "val_loss", "next_rate", "at_cap")
+_LOGGED = ("train_loss", "val_loss", "shrunk_loss", "next_rate", "at_cap")
 
 
 def _law(highest: float | None) -> AdaptiveLaw:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from thinned._checks import check_choice
+from thinned._checks import check_choice, one_or_many
 from thinned._log import logger
 from thinned.diagnosis import Finding, all_rules, diagnose
 
@@ -55,8 +55,9 @@ class Diagnosis(pl.Callback):
         raise_on: str | None = None,
     ) -> None:
         super().__init__()
-        given = (ignore,) if isinstance(ignore, str) else ignore
-        self.ignore = tuple(check_choice("ignore", name, all_rules()) for name in given)
+        self.ignore = tuple(
+            check_choice("ignore", name, all_rules()) for name in one_or_many(ignore)
+        )
         self.example_input = example_input
         self.raise_on = raise_on and check_choice("raise_on", raise_on, STOPS)
         self.findings: list[Finding] = []

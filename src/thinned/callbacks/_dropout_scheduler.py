@@ -11,6 +11,7 @@ from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.schedules import Schedule, as_profile, as_schedule
 from thinned.surgery import as_patterns
+from thinned.surgery._site_list import checked_kinds
 
 from ._clock import Clock
 from ._groups import make_groups
@@ -80,7 +81,7 @@ class DropoutScheduler(RateCallback):
         self.plan: dict[str, Schedule] = _as_plan(schedule, chosen)
         self.include = chosen if isinstance(schedule, Mapping) else ("*",)
         self.exclude = as_patterns(exclude, "exclude")
-        self.kinds = kinds if kinds is None or isinstance(kinds, str) else tuple(kinds)
+        self.kinds = checked_kinds(kinds)
         self.every = _as_unit(every)
         self.profile = as_profile(profile)
         self.total_steps = _as_length(total_steps)

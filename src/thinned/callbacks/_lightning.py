@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from thinned._checks import check_number
+from thinned._checks import check_count
 
 from ._plan import Counters, Progress, fraction, planned_batches, planned_epochs
 
@@ -91,7 +91,7 @@ def progress(trainer: Any, total_steps: int | None = None, every: str | int = "s
             epochs = math.ceil(total_steps / counters.batches_per_epoch) or math.inf  # no length
         share = fraction(counters.epoch, epochs)
     else:
-        size = int(check_number("every", every, 1))
+        size = check_count("every", every)
         blocks = planned if planned == math.inf else math.ceil(planned / size)
         share = fraction(counters.batches_done // size, blocks)
     if (timed := _time_share(trainer)) is not None:

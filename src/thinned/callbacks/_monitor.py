@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from typing_extensions import override
 
-from thinned._checks import check_choice, check_number
+from thinned._checks import check_choice, check_count
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.metrics._verdict import Verdict
@@ -18,7 +18,7 @@ from . import _monitor_show as show
 from ._lightning import all_callbacks
 from ._log_values import publish, send
 from ._monitor_keys import in_front, watched
-from ._monitor_rows import Row, judged, measured, robustness
+from ._monitor_rows import Row, checked_loaders, judged, measured, robustness
 from ._probe import Probe, Reading, merged
 from ._probe_lightning import (
     check_lightning,
@@ -101,14 +101,14 @@ class OverfittingMonitor(pl.Callback):
     ) -> None:
         self.monitor = monitor
         self.mode = check_choice("mode", mode, ("min", "max"))
-        self.every = int(check_number("every", every, 1))
+        self.every = check_count("every", every)
         self.history: list[Row] = []
         self.verdict: Verdict | None = None
         self._probe = Probe(probe, seed, keep)
         self._asked = (monitor, mode)
         self._wants_noise = noise
         self._wants_units = units
-        self._shifted = dict(shifted or {})
+        self._shifted = checked_loaders(shifted)
         self._noise: Noise | None = None
         self._units: Units | None = None
         self._known = False

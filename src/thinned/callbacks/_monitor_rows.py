@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thinned._checks import check_count, shown
 from thinned.metrics._gap import gap, inflation, ratio
 from thinned.metrics._onset import onset
 from thinned.metrics._prechelt import as_errors, generalization_loss, progress_quotient
@@ -26,6 +27,18 @@ def measured(validation: Mapping[str, float], reading: Reading) -> Row:
         if own in reading.noisy and own in reading.part:
             row[f"overfit/inflation/{key}"] = inflation(reading.noisy[own], reading.part[own])
     return row | reading.units
+
+
+def checked_loaders(shifted: Mapping[str, int] | None) -> dict[str, int]:
+    """Return names of validation loaders with their index, if that is what they are."""
+    if not isinstance(shifted, Mapping | None):
+        msg = f"Expected `shifted` to be as in {{'fog': 1}}, got {shown(shifted)}."
+        raise TypeError(msg)
+    what = "the number of a validation loader"
+    return {
+        str(name): check_count(f"shifted[{name!r}]", index, 0, what=what)
+        for name, index in (shifted or {}).items()
+    }
 
 
 def robustness(validation: Mapping[str, float], shifted: Mapping[str, int]) -> Row:

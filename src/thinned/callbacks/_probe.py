@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from thinned._checks import check_number
+from thinned._checks import check_count, check_number, one_or_many, shown
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 
@@ -55,7 +55,7 @@ class Probe:
     def __init__(self, wanted: Any, seed: int = 0, keep: Iterable[Any] = ()) -> None:
         self.wanted = _checked(wanted)
         self.seed = seed
-        self.keep = tuple(keep)
+        self.keep = tuple(_checked_callback(each) for each in one_or_many(keep))
         self.seconds = 0.0
         self._source: Any = None
         self._indices: list[Any] = []
@@ -130,7 +130,7 @@ class Probe:
         if noise is not None and noise.is_on and batches < math.inf:
             part = max(1, int(batches) // _PART)
         noisy: dict[str, Logged] = {}
-        with self._quiet(trainer), snapshot.lent():
+        with quiet(trainer, self.seed, self._source, self.wanted), snapshot.lent():
             again = Snapshot(module) if part else None
             with units.watched() if units is not None else contextlib.nullcontext():
                 early, full = evaluate(trainer, loader, batches, keep=self.keep, part=part)
@@ -188,7 +188,7 @@ class Probe:
         snapshot = Snapshot(module)
         loader, batches = self._loader(trainer)
         try:
-            with self._quiet(trainer), snapshot.lent():
+            with quiet(trainer, self.seed, self._source, self.wanted), snapshot.lent():
                 evaluate(trainer, loader, min(1, batches), keep=self.keep)
         except Exception as error:
             msg = (
@@ -196,21 +196,6 @@ class Probe:
                 f"{type(error).__name__}: {error}. {data.CLEAN_LOADER}"
             )
             raise RuntimeError(msg) from error
-
-    @contextlib.contextmanager
-    def _quiet(self, trainer: Any) -> Iterator[None]:
-        """Leave generators, optimizers and schedulers as they are now, and warn of nothing.
-
-        What a validation step warns of, it warns of in validation; a small subset adds its own.
-        """
-        loaders = [self._source, self.wanted, *train_loaders(trainer)]
-        clocks = [c.scheduler for c in trainer.lr_scheduler_configs]
-        with (
-            isolated(self.seed + trainer.global_rank, *loaders),
-            frozen_optimizers(trainer.optimizers, clocks),
-            warnings.catch_warnings(action="ignore"),
-        ):
-            yield
 
     def _look_for_augmentation(self) -> None:
         if self._recorder is None and data.augments(self._source, self._indices, self.seed):
@@ -234,6 +219,21 @@ class Probe:
                 ThinnedWarning,
                 stacklevel=2,
             )
+
+
+@contextlib.contextmanager
+def quiet(trainer: Any, seed: int, *loaders: Any) -> Iterator[None]:
+    """Leave generators, optimizers and schedulers as they are now, and warn of nothing.
+
+    What a validation step warns of, it warns of in validation; a small subset adds its own.
+    """
+    clocks = [c.scheduler for c in trainer.lr_scheduler_configs]
+    with (
+        isolated(seed + trainer.global_rank, *loaders, *train_loaders(trainer)),
+        frozen_optimizers(trainer.optimizers, clocks),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        yield
 
 
 def merged(logged: dict[str, Logged], world: int) -> dict[str, float]:
@@ -261,13 +261,20 @@ def _checked(wanted: Any) -> Any:
     if isinstance(wanted, DataLoader):
         return wanted
     if isinstance(wanted, int) and not isinstance(wanted, bool):
-        return int(check_number("probe", wanted, 1, what="a number of samples"))
+        return check_count("probe", wanted, what="a number of samples")
     hint = "0.1 probes a tenth of the training set, 500 that many samples; or pass a DataLoader."
     fraction = check_number("probe", wanted, 0.0, 1.0, what="a fraction", hint=hint)
     if fraction == 0.0:
         msg = f"Expected `probe` to be above 0, got {wanted!r}. {hint}"
         raise ValueError(msg)
     return fraction
+
+
+def _checked_callback(value: Any) -> Any:
+    if hasattr(value, "on_validation_start"):
+        return value
+    msg = f"Expected `keep` to be callbacks of the trainer, got {shown(value)}."
+    raise TypeError(msg)
 
 
 def _fingerprint(module: nn.Module) -> list[float]:

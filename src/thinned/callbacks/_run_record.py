@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from thinned._checks import check_path
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.callbacks import _collect as collect
@@ -56,7 +57,7 @@ class RunRecord(pl.Callback):
         page: bool = True,
         summary: bool = True,
     ) -> None:
-        self.dirpath = None if dirpath is None else Path(dirpath)
+        self.dirpath = None if dirpath is None else check_path("dirpath", dirpath)
         self.config = config
         self.page = page
         self.summary = summary

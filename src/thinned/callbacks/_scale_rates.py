@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 from thinned._checks import check_number
 from thinned._log import logger
 from thinned.schedules import as_schedule
-from thinned.surgery import RateScale, SiteList, chosen
+from thinned.surgery import RateScale, SiteList, as_patterns, chosen
+from thinned.surgery._site_list import checked_kinds
 
 from ._lightning import progress
 from ._rate_callback import RateCallback
@@ -56,7 +57,12 @@ class ScaleRates(RateCallback):
     ) -> None:
         super().__init__()
         self._factor = _as_factor(factor)
-        self._choice = functools.partial(chosen, include=include, exclude=exclude, kinds=kinds)
+        self._choice = functools.partial(
+            chosen,
+            include=as_patterns(include),
+            exclude=as_patterns(exclude, "exclude"),
+            kinds=checked_kinds(kinds),
+        )
         self.total_steps = total_steps
         self._scale: RateScale | None = None
         self._model: pl.LightningModule | None = None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.compiler import is_compiling
 
-from thinned._checks import check_choice, check_number
+from thinned._checks import check_choice, check_count
 from thinned.layers._axes import require_channel_dim
 from thinned.layers._rate import RateLayer, compiled_draw, require_dropout_like
 from thinned.layers._transforms import under_transform
@@ -30,7 +30,7 @@ class _DropBlock(RateLayer):
     ) -> None:
         super().__init__()
         self.p = p
-        self.block_size = int(check_number("block_size", block_size, 1))
+        self.block_size = check_count("block_size", block_size)
         self.per_channel = per_channel
         self.gamma = check_choice("gamma", gamma, ("exact", "paper"))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 from torch.nn.functional import dropout, linear
 
-from thinned._checks import check_choice, check_number
+from thinned._checks import check_choice, check_count
 from thinned.layers._rate import RateLayer, compiled_keep
 from thinned.layers._sharing import require_class, share_parameters
 
@@ -92,7 +92,7 @@ class DropConnectLinear(RateLayer, nn.Linear):
         self.mode = check_choice("mode", mode, ("batch", "sample"))
         self.inference = check_choice("inference", inference, ("mean", "gaussian"))
         self.activation = activation
-        self.samples = int(check_number("samples", samples, 1))
+        self.samples = check_count("samples", samples)
 
     @classmethod
     def from_module(cls, module: nn.Module, rate: float, **options: Any) -> Self:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from thinned._checks import check_number
+from thinned._checks import check_count
 from thinned.layers._rate import RateLayer
 
 
@@ -55,7 +55,7 @@ class TokenDrop(RateLayer):
     ) -> None:
         super().__init__()
         self.p = p
-        self.prefix_tokens = int(check_number("prefix_tokens", prefix_tokens, 0))
+        self.prefix_tokens = check_count("prefix_tokens", prefix_tokens, 0)
         self.return_indices = return_indices
 
     @classmethod

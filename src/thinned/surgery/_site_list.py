@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
-from thinned._checks import check_choice
+from thinned._checks import check_choice, one_or_many
 from thinned._errors import NoEffectError
 from thinned.surgery._functional import OutOfReach
 from thinned.surgery._patterns import EVERYTHING, any_matches, as_patterns, group_name, split_name
@@ -126,6 +126,12 @@ class SiteList(Sequence[Site]):
         return ", ".join(f"{n} {kind}" for kind, n in count.items()) or "no sites"
 
 
+def checked_kinds(kinds: str | Iterable[str] | None) -> str | tuple[str, ...] | None:
+    """Return the kinds as they were asked for, if all of them are known."""
+    as_kinds(kinds)
+    return kinds if kinds is None or isinstance(kinds, str) else tuple(kinds)
+
+
 def as_kinds(kinds: str | Iterable[str] | None) -> tuple[str, ...]:
     """Return the kinds meant; None and ``"all"`` mean all, placeholders too.
 
@@ -135,8 +141,7 @@ def as_kinds(kinds: str | Iterable[str] | None) -> tuple[str, ...]:
     known = (*KINDS, PLACEHOLDER)
     if kinds is None or kinds == "all":
         return known
-    asked = tuple(kinds) if isinstance(kinds, Iterable) and not isinstance(kinds, str) else (kinds,)
-    return tuple(check_choice("kinds", kind, (*known, "all")) for kind in asked)
+    return tuple(check_choice("kinds", kind, (*known, "all")) for kind in one_or_many(kinds))
 
 
 def no_sites(

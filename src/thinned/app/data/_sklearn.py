@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from thinned._checks import check_choice, check_number
+from thinned._checks import check_choice, check_count
 
 from ._splits import split
 
@@ -62,8 +62,8 @@ class SklearnData(pl.LightningDataModule):
         super().__init__()
         self.name = check_choice("name", name, _TASKS)
         self.task = _TASKS[self.name]
-        self.batch_size = int(check_number("batch_size", batch_size, 1, what="a whole number"))
-        self.num_workers = int(check_number("num_workers", num_workers, 0, what="a whole number"))
+        self.batch_size = check_count("batch_size", batch_size)
+        self.num_workers = check_count("num_workers", num_workers, 0)
         inputs, targets = _load(self.name)
         parts = split(len(inputs), train_size, val_size, split_seed)
         inputs, targets = _scale(inputs, targets, parts[0], self.task)

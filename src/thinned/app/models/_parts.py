@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from thinned._checks import check_choice, check_number, check_rate
+from thinned._checks import check_choice, check_count, check_rate
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -34,7 +34,7 @@ def activation_layer(name: str) -> nn.Module:
 
 def check_size(name: str, value: int, least: int = 1) -> int:
     """Return ``value`` if it is a number of units or layers, at least ``least``."""
-    return int(check_number(name, value, least, what="a whole number"))
+    return check_count(name, value, least)
 
 
 def head(features: int, hidden: int, outputs: int, activation: str, rate: float) -> nn.Module:
