@@ -56,6 +56,21 @@ def test_action_can_be_pasted(word, action):
     assert verdict(KINDS[word], "val_loss").action == action
 
 
+@pytest.mark.parametrize(
+    ("noisy", "words"),
+    [
+        (None, "The mean dropout rate is 0: there is no dropout."),
+        (LEARNED, "The mean dropout rate is 0: there is no dropout."),
+        ([1.2 * p for p in LEARNED], "No single units are dropped, but blocks, branches"),
+    ],
+    ids=["noise not measured", "no noise", "stochastic depth"],
+)
+def test_no_dropout_is_said_only_where_nothing_drops(noisy, words):
+    evidence = verdict(history(RISING, LEARNED, noisy), "val_loss").evidence
+    assert [line for line in evidence if line.startswith(words)]
+    assert any("With dropout on" in line for line in evidence) == words.startswith("No single")
+
+
 def test_too_little_evidence_abstains():
     found = verdict(KINDS["overfitting"][:3], "val_loss")
     assert found.word == "not enough evidence"

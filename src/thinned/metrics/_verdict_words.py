@@ -24,10 +24,9 @@ def evidence(found: Features, monitor: str) -> tuple[str, ...]:
     """Return the reasons, a line each."""
     what = monitor if found.is_loss else f"the error of {monitor}"
     lines = [_level(found, what), _course(found, what), _training(found)]
-    if found.noisy is not None and found.rate > 0.0:
+    if found.noisy is not None and (found.rate > 0.0 or found.noisy != found.probe):
         lines.append(_noise(found))
-    rate = f"{found.rate:.2f}" if found.rate > 0.0 else "0: there is no dropout"
-    lines.append(f"The mean dropout rate is {rate}.")
+    lines.append(_rate(found))
     if not found.is_loss:
         lines.append("The verdict was calibrated on losses; with this metric it is less certain.")
     return tuple(lines)
@@ -96,6 +95,17 @@ def _training(found: Features) -> str:
     if found.gap <= 0.0:
         return f"{base}: no gap."
     return f"{base}: the gap is {found.gap:.0%} of validation's."
+
+
+def _rate(found: Features) -> str:
+    if found.rate > 0.0:
+        return f"The mean dropout rate is {found.rate:.2f}."
+    if found.noisy is not None and found.noisy != found.probe:
+        return (
+            "No single units are dropped, but blocks, branches, layers or tokens are: the verdict "
+            "was not calibrated on these."
+        )
+    return "The mean dropout rate is 0: there is no dropout."
 
 
 def _noise(found: Features) -> str:
