@@ -58,7 +58,9 @@ def cost(row: layers.Variant) -> list[str]:
     for name, rival, ratio in costs():
         what, _, detail = name.partition(", ")
         if what in names:
-            against = "torch's own" if " x " in rival else rival
+            against = (
+                "torch's own" if " x " in rival else rival.replace("by hand", "the same by hand")
+            )
             times = f"{ratio.split(' ')[0]} times {against}"
             about = ", ".join(part for part in ("" if what == row.name else what, detail) if part)
             lines.setdefault(about, f"{times} ({about})" if about else times)  # the first size

@@ -145,7 +145,7 @@ def _recurrent(layer: nn.RNN, place: str) -> nn.RNN:
 def variational() -> Picture:
     """Inputs, hidden units and outputs, the same at every time step."""
     panels = []
-    for seed, place in enumerate(("input", "hidden", "output"), start=1):
+    for seed, place in enumerate(("input", "hidden", "output"), start=2):
         options = {"nonlinearity": "relu", "batch_first": True, "p": 0.4, "places": (place,)}
         layer = _recurrent(layers.VariationalRNN(7, 7, **options), place)
         result, _ = trained(layer, torch.ones(1, 9, 7), torch.ones(1, 1, 7), seed=seed)

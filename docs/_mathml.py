@@ -11,12 +11,11 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
-
 # What docutils does not know, or sets wrongly: an index of an accented letter would go below it.
 SPELLINGS = {
     r"\\dots\b": r"\\ldots",
     r"\\big\b": "",
-    r"\\(tilde|overline)\s*(\{[^}]*\}|\w)": r"{\\\1 \2}",
+    r"\\(tilde|overline)\s*(\{[^}]*\}|\w)": r"{\\\1 \2{}}",
 }
 
 

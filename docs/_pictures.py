@@ -56,8 +56,8 @@ def draw(shown: Picture, *, small: bool = False) -> str:
     fitting = MOST_COLUMNS // shown.lines[0][0].values.shape[1] or 1
     lines = (shown.lines[0][-fitting:],) if small else shown.lines
     left, above, gap = (0.0, 0.0, cell) if small else (22.0, 26.0, 26.0)
-    if any(panel.labels for panel in lines[0]) and not small:
-        above = 40.0
+    slanted = any(panel.labels for panel in lines[0]) and not small
+    above = 40.0 if slanted else above
     rows = max(len(panel.values) for line in lines for panel in line)
     below = 20.0 if any(panel.columns for panel in lines[0]) and not small else 2.0
     parts, width, y = [], 0.0, 0.0
@@ -67,6 +67,7 @@ def draw(shown: Picture, *, small: bool = False) -> str:
             parts += [_cells(panel.values, x, y, cell), "" if small else _words(panel, x, y, cell)]
             x += panel.values.shape[1] * cell + gap
         width, y = max(width, x - gap), y + rows * cell
+    width += 16.0 if slanted else 0.0
     head = f'viewBox="0 0 {width:g} {y + below:g}" width="{width:g}" height="{y + below:g}"'
     return f'<svg {head} role="img" aria-label="{escape(shown.caption)}">{"".join(parts)}</svg>'
 

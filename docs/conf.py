@@ -42,6 +42,7 @@ pygments_dark_style = "github-dark"
 highlight_language = "none"
 
 autodoc_typehints = "none"  # signatures would be three lines long; docstrings tell units and ranges
+autodoc_default_options = {"exclude-members": "extra_repr"}
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
