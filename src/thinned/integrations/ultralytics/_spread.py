@@ -143,8 +143,9 @@ def _dropping(
     before = [site.rate for site in own]
     edit = Edit(net, "insert", hooks) if hooks else None
     try:
-        for site in own if given is not None else ():
-            site.set(given)
+        if given is not None:
+            for site in own:
+                site.set(given)
         on: list[Site] = [*own, *(edit.sites if edit else ())]
         with sampling(net, on):
             yield
