@@ -93,7 +93,7 @@ def problem(plain):
     return ""
 
 
-@fuzzed(250)
+@fuzzed(120)
 @given(st.data())
 def test_any_value_anywhere_in_the_configuration(whole, data):
     plain = copy.deepcopy(whole)
