@@ -59,36 +59,15 @@ class _DropConnectConv(RateLayer, nn.modules.conv._ConvNd):
 
 
 class DropConnectConv1d(_DropConnectConv, nn.Conv1d):
-    r"""A 1d convolution whose weights are dropped.
+    """A 1d convolution whose weights are dropped.
 
-    .. math:: y = x * (W \odot M) / (1 - p) + b, \quad M \sim \mathrm{Bernoulli}(1 - p)
-
-    In training each weight is zeroed with probability ``p``, at all positions and for all samples,
-    and the others are scaled; the bias is kept. In evaluation it is ``nn.Conv1d``. ``weight``
-    itself is never written. Saved for backward: the masked weight and its mask.
-
-    Args:
-        *args: as in ``nn.Conv1d``.
-        p: the rate, in [0, 1].
-        **kwargs: as in ``nn.Conv1d``.
-
-    Shape:
-        - Input: :math:`(N, C_{in}, L)`.
-        - Output: :math:`(N, C_{out}, L_{out})`.
-
-    Raises:
-        ValueError: if ``p`` is outside [0, 1].
-        TypeError: if ``p`` is not a number.
+    As :class:`DropConnectConv2d`, for ``nn.Conv1d``.
 
     Example:
         >>> import torch
         >>> layer = DropConnectConv1d(3, 8, kernel_size=3, p=0.2)
         >>> layer(torch.ones(2, 3, 10)).shape
         torch.Size([2, 8, 8])
-
-    References:
-        Wan, Zeiler, Zhang, LeCun, Fergus (2013), *Regularization of Neural Networks using
-        DropConnect*, equation 2, https://proceedings.mlr.press/v28/wan13.html
     """
 
     plain = nn.Conv1d
@@ -130,36 +109,15 @@ class DropConnectConv2d(_DropConnectConv, nn.Conv2d):
 
 
 class DropConnectConv3d(_DropConnectConv, nn.Conv3d):
-    r"""A 3d convolution whose weights are dropped.
+    """A 3d convolution whose weights are dropped.
 
-    .. math:: y = x * (W \odot M) / (1 - p) + b, \quad M \sim \mathrm{Bernoulli}(1 - p)
-
-    In training each weight is zeroed with probability ``p``, at all positions and for all samples,
-    and the others are scaled; the bias is kept. In evaluation it is ``nn.Conv3d``. ``weight``
-    itself is never written. Saved for backward: the masked weight and its mask.
-
-    Args:
-        *args: as in ``nn.Conv3d``.
-        p: the rate, in [0, 1].
-        **kwargs: as in ``nn.Conv3d``.
-
-    Shape:
-        - Input: :math:`(N, C_{in}, D, H, W)`.
-        - Output: :math:`(N, C_{out}, D_{out}, H_{out}, W_{out})`.
-
-    Raises:
-        ValueError: if ``p`` is outside [0, 1].
-        TypeError: if ``p`` is not a number.
+    As :class:`DropConnectConv2d`, for ``nn.Conv3d``.
 
     Example:
         >>> import torch
         >>> layer = DropConnectConv3d(1, 2, kernel_size=3, p=0.2)
-        >>> layer.eval()(torch.ones(1, 1, 4, 4, 4)).shape
+        >>> layer(torch.ones(1, 1, 4, 4, 4)).shape
         torch.Size([1, 2, 2, 2, 2])
-
-    References:
-        Wan, Zeiler, Zhang, LeCun, Fergus (2013), *Regularization of Neural Networks using
-        DropConnect*, equation 2, https://proceedings.mlr.press/v28/wan13.html
     """
 
     plain = nn.Conv3d

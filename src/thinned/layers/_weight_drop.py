@@ -111,74 +111,22 @@ class WeightDropLSTM(_WeightDrop, nn.LSTM):
 
 
 class WeightDropGRU(_WeightDrop, nn.GRU):
-    r"""A GRU whose hidden-to-hidden weights are dropped.
-
-    .. math:: \tilde W_{hh} = W_{hh} \odot M / (1 - p), \quad
-        M_{ij} \sim \mathrm{Bernoulli}(1 - p)
+    """A GRU whose hidden-to-hidden weights are dropped.
 
     As :class:`WeightDropLSTM`, for ``nn.GRU``.
 
-    Args:
-        *args: as in ``nn.GRU``.
-        p: the rate, in [0, 1].
-        **kwargs: as in ``nn.GRU``.
-
-    Shape:
-        - As in ``nn.GRU``, packed sequences included.
-
-    Raises:
-        ValueError: if ``p`` is outside [0, 1].
-        TypeError: if ``p`` is not a number.
-
     Example:
-        >>> import torch
-        >>> plain = nn.GRU(4, 8, num_layers=2)
-        >>> layer = WeightDropGRU.from_module(plain, 0.5)
-        >>> list(layer.state_dict()) == list(plain.state_dict())
-        True
-        >>> layer.weight_hh_l0 is plain.weight_hh_l0
-        True
-        >>> layer(torch.randn(5, 3, 4))[0].shape
-        torch.Size([5, 3, 8])
-
-    References:
-        Merity, Keskar, Socher (2018), *Regularizing and Optimizing LSTM Language Models*, section
-        2, https://arxiv.org/abs/1708.02182
+        >>> WeightDropGRU(4, 8, p=0.25).from_module(nn.GRU(4, 8), 0.5)
+        WeightDropGRU(4, 8, p=0.5)
     """
 
 
 class WeightDropRNN(_WeightDrop, nn.RNN):
-    r"""A simple recurrent layer whose hidden-to-hidden weights are dropped.
-
-    .. math:: \tilde W_{hh} = W_{hh} \odot M / (1 - p), \quad
-        M_{ij} \sim \mathrm{Bernoulli}(1 - p)
+    """A simple recurrent layer whose hidden-to-hidden weights are dropped.
 
     As :class:`WeightDropLSTM`, for ``nn.RNN``.
 
-    Args:
-        *args: as in ``nn.RNN``.
-        p: the rate, in [0, 1].
-        **kwargs: as in ``nn.RNN``.
-
-    Shape:
-        - As in ``nn.RNN``, packed sequences included.
-
-    Raises:
-        ValueError: if ``p`` is outside [0, 1].
-        TypeError: if ``p`` is not a number.
-
     Example:
-        >>> import torch
-        >>> plain = nn.RNN(4, 8, num_layers=2)
-        >>> layer = WeightDropRNN.from_module(plain, 0.5)
-        >>> list(layer.state_dict()) == list(plain.state_dict())
-        True
-        >>> layer.weight_hh_l0 is plain.weight_hh_l0
-        True
-        >>> layer(torch.randn(5, 3, 4))[0].shape
-        torch.Size([5, 3, 8])
-
-    References:
-        Merity, Keskar, Socher (2018), *Regularizing and Optimizing LSTM Language Models*, section
-        2, https://arxiv.org/abs/1708.02182
+        >>> WeightDropRNN(4, 8, p=0.25).from_module(nn.RNN(4, 8), 0.5)
+        WeightDropRNN(4, 8, p=0.5)
     """
