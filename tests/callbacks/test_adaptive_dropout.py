@@ -40,6 +40,9 @@ class Look(pl.Callback):
             self.vals.append(trainer.callback_metrics["val_loss"].item())
 
 
+LOSSES = ("train_loss", "val_loss", "shrunk_loss", "first_loss")
+
+
 def mean(values):
     return sum(values) / len(values)
 
@@ -59,7 +62,7 @@ def test_the_rate_follows_the_law_from_validation_to_validation(namespace):
     for index, row in enumerate(adaptive.history):
         assert row["rate"] == state.rate
         assert look.rates[4 * index : 4 * index + 4] == [state.rate] * 4
-        losses = {key: row[key] for key in ("train_loss", "val_loss")}
+        losses = {key: row[key] for key in LOSSES}
         state = law.step(state, **losses, progress=min(1.0, 4 * (index + 1) / 11))
         assert row["next_rate"] == state.rate
         assert (row["epoch"], row["step"], row["batches"]) == (index, 4 * index + 4, 4 * index + 4)
@@ -82,6 +85,7 @@ def test_both_losses_are_those_of_the_model(options):
     for index, row in enumerate(adaptive.history):
         assert row["train_loss"] == pytest.approx(mean(look.losses[4 * index :][:4]), rel=1e-6)
         assert row["val_loss"] == pytest.approx(look.vals[index], rel=1e-6)
+        assert row["first_loss"] == pytest.approx(look.losses[0])
 
 
 def test_accumulation_that_changes():
@@ -248,7 +252,7 @@ def test_rates_and_losses_are_logged_and_recorded():
     assert rates == pytest.approx([row["rate"] for row in adaptive.history for _ in range(4)])
     decided = [(step, row) for step, row in logger.rows if "adaptive/next_rate" in row]
     assert [step for step, _ in decided] == [3, 7, 11]  # as Lightning's own
-    keys = ("train_loss", "val_loss", "next_rate", "at_cap")
+    keys = ("train_loss", "val_loss", "shrunk_loss", "next_rate", "at_cap")
     for (_, logged), row in zip(decided, adaptive.history, strict=True):
         assert logged == {f"adaptive/{key}": float(row[key]) for key in keys}
     lines = [json.loads(line) for line in Path("record/record.jsonl").read_text().splitlines()]

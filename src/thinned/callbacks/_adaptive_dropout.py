@@ -1,4 +1,4 @@
-"""Finds the dropout rate while a model trains, from the two losses that it has anyway."""
+"""Finds the dropout rate while a model trains, from the losses that it has anyway."""
 
 import dataclasses
 import math
@@ -30,10 +30,11 @@ from ._two_losses import TwoLosses
 class AdaptiveDropout(RateCallback):
     """Find the dropout rate in one run: no rate to choose, and no sweep.
 
-    At each validation the mean of the ordinary training loss since the last one (dropout on) is
-    compared with the validation loss (dropout off), and the rate of all chosen sites moves; see
-    ``docs/adaptive.md`` for the law. It costs no further pass over any data. Every decision is
-    logged, is in ``history``, is resumed from a checkpoint, and can be replayed.
+    At each validation losses are compared that say whether the network is surer than it is right,
+    and the rate of all chosen sites moves; see ``docs/adaptive.md`` for the law. Where a batch ends
+    in class labels, that costs a second pass over the validation data; elsewhere it costs nothing,
+    since only the ordinary training and validation losses are used. Every decision is logged, is in
+    ``history``, is resumed from a checkpoint, and can be replayed.
 
     Validation data that a rate was fitted to is not clean any more: report on a test split. To keep
     the validation split clean too, give a control split as a second validation loader and name it,
@@ -63,8 +64,8 @@ class AdaptiveDropout(RateCallback):
 
     Attributes:
         history: a row for each decision: ``epoch``, ``step``, ``batches`` done, ``monitor``,
-            ``train_loss``, ``val_loss``, the ``rate`` that gave them, the ``next_rate``, and
-            ``at_cap``: whether that is the highest.
+            ``train_loss``, ``val_loss``, ``shrunk_loss`` (or None), the ``rate`` that gave them,
+            the ``next_rate``, and ``at_cap``: whether that is the highest.
         rate: the rate that holds now.
         groups: name of each group to its sites, once fit has begun.
         rates: name of each group to its rate, read back from the modules.
@@ -173,7 +174,7 @@ class AdaptiveDropout(RateCallback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that a validation will come, and set the first rate."""
-        if not _validates(trainer):
+        if not validation_will_run(trainer):
             msg = (
                 "Expected validations to adapt the rate by, found that none will run. Give fit a "
                 "validation loader and the model a validation_step that logs a loss; and let "
@@ -244,7 +245,9 @@ class AdaptiveDropout(RateCallback):
             "shrunk_loss": shrunk,
             "rate": self.rate,
         }
-        self._state = self.law.step(self._state, **found, shrunk_loss=shrunk, progress=now.fraction)
+        if all(map(math.isfinite, found.values())):
+            done = now.fraction
+            self._state = self.law.step(self._state, **found, shrunk_loss=shrunk, progress=done)
         row |= {"next_rate": self.rate, "at_cap": self.rate >= self.law.high}
         self.history.append(row)
         numbers = {key: row[key] for key in _LOGGED if row[key] is not None}
@@ -297,10 +300,3 @@ def _law(highest: float | None) -> AdaptiveLaw:
         return law
     high = check_rate("highest", highest)
     return dataclasses.replace(law, high=high, start=min(law.start, high), low=min(law.low, high))
-
-
-def _validates(trainer: Any) -> bool:
-    """Say whether a validation will run before training ends."""
-    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
-    late = every is not None and epochs not in (None, -1) and every > epochs
-    return validation_will_run(trainer) and not late

@@ -1,4 +1,4 @@
-"""The control law of `AdaptiveDropout`: from two losses to the next rate. Numbers only, no torch."""
+"""The control law of `AdaptiveDropout`: from losses to the next rate. Numbers only, no torch."""
 
 import dataclasses
 import math
@@ -10,48 +10,66 @@ class AdaptiveState:
 
     Args:
         rate: the rate to train with until the next validation.
-        gap: the last smoothed gap (positive: the network is more certain than it is right).
+        progress: share of the training done at the last step of the law.
+        learning: whether validation loss has fallen since the start, so that the law steers.
+        signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
     """
 
     rate: float
-    gap: float = 0.0
+    progress: float = 0.0
+    learning: bool = False
+    signal: float = 0.0
     steps: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class AdaptiveLaw:
-    """Lower the rate from a high start until the training loss with dropout on meets validation's.
+    """Start high, come down until the network learns, then keep it as sure as it should be.
 
-    Dropout handicaps training and not validation. While the training loss is above the validation
-    loss, the handicap is larger than the overfitting that it prevents, and the rate comes down;
-    when it is below, the network fits its training set in spite of the handicap, and the rate
-    rises, but more slowly, for a rate raised late does not undo what was learned.
+    1. From a high start the rate falls fast until validation loss is below that of the untrained
+       network: a rate at which nothing is learned is too high, whatever comes later.
+    2. From then on the law asks after each validation whether the network is *too sure*: whether
+       its outputs, shrunk by a quarter towards zero, have a lower validation loss. Then the rate
+       rises. If they have a higher one, the rate falls, slowly at first: a network that is not
+       sure yet may just not have been trained for long. Near 0 it falls more slowly.
+
+    Where the loss of shrunk outputs is not known, the training loss (dropout on) against the
+    validation loss takes its place: a network that fits its training set in spite of dropout
+    better than it does on new data is too sure.
 
     Args:
         start: the first rate.
         low: the lowest rate.
         high: the highest rate.
-        down: the most that the rate falls between two validations.
-        up: the most that it rises.
-        gain: share of that most which a gap of one gives.
+        fast: fall of the rate over a whole training run while nothing is learned.
+        down: the most that the rate falls over a whole training run afterwards.
+        up: the most that it rises over a whole training run.
+        gain: share of that most that a relative difference of losses of one gives.
+        warm: share of the training after which the rate falls at full speed.
+        fallen: validation loss over the first loss, below which the network learns.
+        unplanned: share of the training between two validations where no end is planned.
 
     Example:
         >>> law = AdaptiveLaw()
         >>> state = law.begin()
         >>> state.rate
         0.9
-        >>> state = law.step(state, train_loss=2.0, val_loss=1.0)
-        >>> state.rate < 0.9
-        True
+        >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.1)
+        >>> state.rate, state.learning  # not a thing learned: lower, fast
+        (0.75, False)
     """
 
     start: float = 0.9
     low: float = 0.0
     high: float = 0.95
-    down: float = 0.05
-    up: float = 0.05
-    gain: float = 2.0
+    fast: float = 1.5
+    down: float = 1.5
+    up: float = 1.5
+    gain: float = 10.0
+    warm: float = 0.5
+    fallen: float = 0.95
+    unplanned: float = 1 / 30
 
     def begin(self) -> AdaptiveState:
         """The state before the first validation."""
@@ -63,6 +81,8 @@ class AdaptiveLaw:
         *,
         train_loss: float,
         val_loss: float,
+        shrunk_loss: float | None = None,
+        first_loss: float | None = None,
         progress: float | None = None,
     ) -> AdaptiveState:
         """Return the state for the stretch of training up to the next validation.
@@ -72,23 +92,54 @@ class AdaptiveLaw:
             train_loss: mean of the training loss, dropout on, over the batches since the last
                 validation: what ``training_step`` returned, before any scaling for accumulation.
             val_loss: validation loss, dropout off, of the same kind of loss.
-            progress: share of the planned training done, in [0, 1]; None if unknown.
+            shrunk_loss: the same with the outputs (logits) times `SHRINK`; None if unknown.
+            first_loss: training loss of the first batch, before any update; None if unknown.
+            progress: share of the planned training done, in [0, 1]; None if no end is planned.
         """
-        gap = relative_gap(train_loss, val_loss)
-        if gap is None:
+        signal = self.evidence(train_loss, val_loss, shrunk_loss)
+        if signal is None:
             return state
-        size = max(-1.0, min(1.0, self.gain * gap))
-        rate = state.rate + size * (self.up if size > 0 else self.down)
-        return AdaptiveState(max(self.low, min(self.high, rate)), gap, state.steps + 1)
+        share = self.unplanned if progress is None else max(0.0, progress - state.progress)
+        learning = state.learning or first_loss is None or self._learns(val_loss, first_loss)
+        if not learning:
+            speed = -self.fast
+        elif signal > 0:
+            speed = self.up * min(1.0, self.gain * signal)
+        else:
+            speed = self.down * max(-1.0, self.gain * signal)
+            speed *= min(1.0, 4 * state.rate * (1 - state.rate))
+            if progress is not None:
+                speed *= min(1.0, progress / self.warm)
+        return AdaptiveState(
+            rate=max(self.low, min(self.high, state.rate + speed * share)),
+            progress=state.progress if progress is None else progress,
+            learning=learning,
+            signal=signal,
+            steps=state.steps + 1,
+        )
+
+    def evidence(
+        self, train_loss: float, val_loss: float, shrunk_loss: float | None
+    ) -> float | None:
+        """How much too sure the network is; None if a loss is not finite."""
+        if shrunk_loss is None:
+            return relative_gap(train_loss, val_loss)
+        return relative_gap(shrunk_loss, val_loss)
+
+    def _learns(self, val_loss: float, first_loss: float) -> bool:
+        return val_loss < first_loss - (1 - self.fallen) * abs(first_loss)
 
 
-def relative_gap(train_loss: float, val_loss: float) -> float | None:
-    """Validation minus training loss, over the mean of their sizes: in [-2, 2].
+SHRINK = 0.75
+"""What the outputs are multiplied by for `AdaptiveLaw.step`'s ``shrunk_loss``."""
+
+
+def relative_gap(less: float, more: float) -> float | None:
+    """The second loss minus the first, over the mean of their sizes: in [-2, 2].
 
     For losses above zero that are near each other this is the logarithm of their ratio. It is
-    defined for losses below zero too (a likelihood of a density): -1.0 on validation and -1.5 in
-    training give 0.4, as 1.5 and 1.0 do. Where the two have different signs it is 2 or -2. None if
-    a loss is not finite.
+    defined for losses below zero too (a likelihood of a density): -1.5 and -1.0 give 0.4, as 1.0
+    and 1.5 do. Where the two have different signs it is 2 or -2. None if a loss is not finite.
 
     Example:
         >>> relative_gap(1.0, 1.5)
@@ -98,7 +149,7 @@ def relative_gap(train_loss: float, val_loss: float) -> float | None:
         >>> relative_gap(0.0, 0.0)
         0.0
     """
-    if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
+    if not (math.isfinite(less) and math.isfinite(more)):
         return None
-    size = (abs(train_loss) + abs(val_loss)) / 2
-    return (val_loss - train_loss) / size if size > 0 else 0.0
+    size = (abs(less) + abs(more)) / 2
+    return (more - less) / size if size > 0 else 0.0

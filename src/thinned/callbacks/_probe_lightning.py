@@ -77,8 +77,18 @@ def val_batch_size(trainer: Any) -> int | None:
     return size or getattr(getattr(loader, "batch_sampler", None), "batch_size", None)
 
 
+def val_loaders(trainer: Any) -> list[tuple[Any, float]]:
+    """The validation loaders of this fit, each with its number of batches."""
+    loop = trainer.fit_loop.epoch_loop.val_loop
+    loaders = [] if loop._combined_loader is None else loop._combined_loader.flattened
+    return list(zip(loaders, loop._max_batches, strict=False))
+
+
 def validation_will_run(trainer: Any) -> bool:
-    """Say whether this fit has a validation."""
+    """Say whether this fit has a validation before it ends."""
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if every is not None and epochs not in (None, -1) and every > epochs:
+        return False
     loop = trainer.fit_loop.epoch_loop.val_loop
     batches = loop._max_batches
     defined = trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined()
@@ -103,6 +113,7 @@ def evaluate(
     keep: Iterable[Any] = (),
     part: int = 0,
     prepare: Callable[[], None] | None = None,
+    index: int = 0,
 ) -> tuple[dict[str, Logged], dict[str, Logged]]:
     """Run a second validation loop over ``loader``, with nothing of it seen outside.
 
@@ -113,6 +124,7 @@ def evaluate(
         keep: callbacks whose hooks run in this loop too (`WeightAveraging` always does).
         part: number of batches after which the first of the results is taken; 0 for none.
         prepare: called once the model is in evaluation mode.
+        index: the number of the validation loader that it stands for, where there are several.
 
     Returns:
         What was logged in the first ``part`` batches, and in all.
@@ -126,7 +138,7 @@ def evaluate(
     loop._max_batches = [batches]
     loop._last_val_dl_reload_epoch = float("inf")
     several = real._combined_loader is not None and len(real._combined_loader.flattened) > 1
-    loop.dataloader_idx = 0 if several else None
+    loop.dataloader_idx = index if several else None
     loop.part, loop.prepare = part, prepare
     with _stage_set(trainer, epoch_loop, loop, averaging(trainer, keep)), _buffers_synced(trainer):
         try:

@@ -36,6 +36,7 @@ class TwoLosses:
         self._asked = monitor
         self._waiting: list[Tensor] = []
         self._sum, self._count = 0.0, 0
+        self._first: float | None = None
         self._known = False
         self._told: set[str] = set()
 
@@ -46,7 +47,7 @@ class TwoLosses:
     def forget(self) -> None:
         """Forget the training so far."""
         self.monitor = self._asked
-        self.restore([[0.0, 0]], 0, 1)
+        self.restore([[0.0, 0, None]], 0, 1)
 
     def add(self, trainer: Any, outputs: Any) -> None:
         """Take a training batch's loss, as it was before Lightning divided it for accumulation.
@@ -66,8 +67,10 @@ class TwoLosses:
         if len(self._waiting) >= _FOLD:
             self._fold()
 
-    def at_validation(self, trainer: Any) -> tuple[float, float] | None:
-        """Return both losses when a validation ends; None where there is nothing to compare.
+    def at_validation(self, trainer: Any) -> dict[str, float] | None:
+        """Return the losses when a validation ends; None where there is nothing to compare.
+
+        Beside the two there is the training loss of the very first batch.
 
         Raises:
             ValueError: at the first one, if it logs no such loss.
@@ -79,37 +82,42 @@ class TwoLosses:
         if trainer.sanity_checking:
             return None
         every = self.of_all_ranks(trainer)
-        self.restore([[0.0, 0]], 0, 1)
+        self._sum, self._count = 0.0, 0
         count = sum(each[1] for each in every)
         if not count:  # no batch since the last one
             return None
-        train_loss = sum(each[0] for each in every) / count
-        val_loss = validation.get(self.monitor or "", math.nan)
-        self._tell_of_bad("the training loss", train_loss)
-        self._tell_of_bad(repr(self.monitor), val_loss)
-        return train_loss, val_loss
+        firsts = [each[2] for each in every if each[2] is not None]
+        found = {
+            "train_loss": sum(each[0] for each in every) / count,
+            "val_loss": validation.get(self.monitor or "", math.nan),
+            "first_loss": sum(firsts) / len(firsts),
+        }
+        self._tell_of_bad("the training loss", found["train_loss"])
+        self._tell_of_bad(repr(self.monitor), found["val_loss"])
+        return found
 
-    def state(self) -> list[float]:
-        """Return this rank's sum and count."""
+    def state(self) -> list[Any]:
+        """Return this rank's sum and count, and its very first loss."""
         self._fold()
-        return [self._sum, self._count]
+        return [self._sum, self._count, self._first]
 
-    def of_all_ranks(self, trainer: Any) -> list[list[float]]:
-        """Return the sum and count of each rank; of this one only, where others may be gone."""
-        own, every = self.state(), [[0.0, 0.0] for _ in range(trainer.world_size)]
+    def of_all_ranks(self, trainer: Any) -> list[list[Any]]:
+        """Return the state of each rank; of this one only, where others may be gone."""
+        own, every = self.state(), [[0.0, 0, None] for _ in range(trainer.world_size)]
         every[trainer.global_rank] = own
         if trainer.world_size > 1 and not is_stopped_by_error(trainer):
             torch.distributed.all_gather_object(every, own)
         return every
 
-    def restore(self, states: Sequence[Sequence[float]], rank: int, ranks: int) -> None:
-        """Go on from the sums and counts of all ranks; of another number, the first takes all."""
+    def restore(self, states: Sequence[Sequence[Any]], rank: int, ranks: int) -> None:
+        """Go on from the states of all ranks; of another number, the first takes all."""
         self._waiting.clear()
-        own = states if rank == 0 else []
         if len(states) == ranks:
-            own = [states[rank]]
-        self._sum = float(sum(each[0] for each in own))
-        self._count = int(sum(each[1] for each in own))
+            self._sum, self._count, self._first = states[rank]
+            return
+        own = states if rank == 0 else []
+        self._sum, self._count = sum(each[0] for each in own), sum(each[1] for each in own)
+        self._first = next((each[2] for each in states if each[2] is not None), None)
 
     def _choose(self, trainer: Any, validation: Mapping[str, float]) -> None:
         found = watched(trainer, self._asked, "min", validation, whose=self.whose, loss=True)
@@ -137,6 +145,8 @@ class TwoLosses:
             losses = torch.stack(self._waiting).cpu().double().tolist()
             self._waiting.clear()
             self._count += len(losses)
+            if self._first is None and math.isfinite(losses[0]):
+                self._first = losses[0]
             for loss in losses:  # one by one: the sum is the same wherever a checkpoint cuts it
                 self._sum += loss
 
