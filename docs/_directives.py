@@ -70,10 +70,10 @@ def cost(row: layers.Variant) -> list[str]:
 class Drawing(SphinxDirective):
     """What the three have in common."""
 
-    def figure(self, svg: str, caption: str = "") -> nodes.Node:
-        """Return a drawing with its caption."""
-        below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-        html = f'<figure class="drawn"><div class="wide">{svg}</div>{below}</figure>'
+    def figure(self, svg: str, caption: str, name: str) -> nodes.Node:
+        """Return a drawing with its caption; ``name`` is its class in the style sheet."""
+        below = f"<figcaption>{escape(caption)}</figcaption>"
+        html = f'<figure class="drawn {name}"><div class="wide">{svg}</div>{below}</figure>'
         return nodes.raw("", html, format="html")
 
     def parse(self, text: str) -> list[nodes.Node]:
@@ -121,7 +121,7 @@ class Technique(Drawing):
         table = "\n".join(f"| {name} | {text} |" for name, text in facts.items())
         listed = self.parse(f"| | |\n|---|---|\n{table}")
         return [
-            self.figure(pictures.draw(shown), shown.caption),
+            self.figure(pictures.draw(shown), shown.caption, "mask"),
             *self.defined(row.layer),
             nodes.container("", *listed, classes=["facts"]),
         ]
@@ -153,7 +153,7 @@ class Schedules(Drawing):
             section = nodes.section(ids=[name], names=[name])
             section += nodes.title(text=name)
             section += self.defined(thing)
-            section += self.figure(pictures.course(shown), repr(shown))
+            section += self.figure(pictures.course(shown), repr(shown), "course")
             section += self.parse(f"All of it: {{py:class}}`thinned.schedules.{thing.__name__}`.")
             sections.append(section)
         return sections
