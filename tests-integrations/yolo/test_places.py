@@ -3,8 +3,8 @@
 import pytest
 from ultralytics import RTDETR, YOLO
 
-from thinned import NoEffectError
-from thinned.integrations.ultralytics._places import find_places, has_own_dropout
+from thinned import NoEffectError, find_sites
+from thinned.integrations.ultralytics._places import find_places
 
 # Residual branches counted by hand in the modules' sources; blocks of the neck.
 COUNTS = {
@@ -26,13 +26,13 @@ def test_places_of_each_task_and_family(name):
     assert len(find_places(model, "residual")) == residual
     assert len(find_places(model, "neck")) == neck
     assert [place.path for place in find_places(model, "head")] == [f"model.{len(model.model) - 1}"]
-    assert not has_own_dropout(model)
+    assert not find_sites(model, kinds="dropout")
 
 
 def test_classifier_and_rtdetr_have_dropout_of_their_own():
-    assert has_own_dropout(YOLO("yolo26n-cls.yaml").model)
+    assert find_sites(YOLO("yolo26n-cls.yaml").model, kinds="dropout")
     detector = RTDETR("rtdetr-l.yaml").model
-    assert has_own_dropout(detector)
+    assert find_sites(detector, kinds="dropout")
     assert len(find_places(detector, "residual")) == 2
 
 

@@ -41,11 +41,7 @@ CONVOLUTION = frozenset({
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "convolution", "_convolution",
 })  # fmt: skip
-WEIGHT = CONVOLUTION | RECURRENT | {
-    "linear", "addmm", "addmv", "bilinear", "embedding", "embedding_bag", "einsum", "baddbmm",
-}  # fmt: skip
 SCALE = frozenset({"mul", "div", "neg", "true_divide"})
-MERGE = frozenset({"add", "sub", "rsub", "cat", "stack", "mul", "where", "maximum", "minimum"})
 RANDOM = frozenset({
     "bernoulli", "rand", "rand_like", "randn", "randn_like", "normal", "uniform", "exponential",
     "multinomial", "randint", "randint_like", "randperm", "poisson", "geometric", "log_normal",

@@ -82,11 +82,6 @@ def find_places(model: nn.Module, sites: str | Iterable[str]) -> list[Place]:
     return list(found.values())
 
 
-def has_own_dropout(model: nn.Module) -> bool:
-    """Say whether the model holds dropout modules itself: classifiers and RT-DETR do."""
-    return len(find_sites(model, kinds="dropout")) > 0
-
-
 def nothing_found(model: nn.Module, asked: str) -> str:
     """Say what was asked for, and what the model holds instead."""
     counts = {name: len(list(search(model))) for name, search in _SEARCHES.items()}
