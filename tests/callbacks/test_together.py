@@ -17,12 +17,14 @@ from torch.utils.checkpoint import checkpoint
 from helpers import tiny
 from thinned import ThinnedWarning
 from thinned.callbacks import (
+    AdaptiveDropout,
     DropoutScheduler,
     LayerInsert,
     LayerSwap,
     OverfittingMonitor,
     RandomState,
     RunRecord,
+    ScaleRates,
 )
 from thinned.schedules import Linear
 
@@ -33,7 +35,9 @@ def everything():
         LayerSwap({"Linear": "dropconnect"}, include="net.0", rate=0.1),
         LayerInsert("dropout", 0.1, after="ReLU"),
         DropoutScheduler(Linear(0.0, 0.4), include="net.0", kinds="all"),
-        DropoutScheduler(Linear(0.0, 0.5), exclude="net.0"),
+        DropoutScheduler(Linear(0.0, 0.5), exclude=["net.0", "net.2", "net.5"]),
+        ScaleRates(0.5, "net.2"),
+        AdaptiveDropout("val_loss", "net.5", highest=0.5),
         OverfittingMonitor("val_loss"),
         RunRecord("record", page=False),
     ]
@@ -56,8 +60,10 @@ class Manual(tiny.TinyModule):
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()
         optimizer.zero_grad()
-        self.manual_backward(super().training_step(batch, batch_idx))
+        loss = super().training_step(batch, batch_idx)
+        self.manual_backward(loss)
         optimizer.step()
+        return loss.detach()  # for AdaptiveDropout
 
 
 class Two(Manual):
@@ -70,6 +76,7 @@ class Two(Manual):
         self.manual_backward(loss)
         for optimizer in self.optimizers():
             optimizer.step()
+        return loss.detach()
 
     def configure_optimizers(self):
         parts = self.net[0].parameters(), self.net[3:].parameters()
@@ -117,6 +124,12 @@ def test_every_callback(options, reverse):
     expected = [sorted([0.4 * k / 7, 0.5 * k / 7]) for k in range(8)]
     assert [sorted(rates) for rates in seen.rates] == [pytest.approx(e, abs=1e-6) for e in expected]
     assert sorted(seen.rates[-1]) == [0.4, 0.5]
+    (scaled,) = [c for c in callbacks if isinstance(c, ScaleRates)]
+    assert scaled.rates == {"scaled": 0.25}
+    (adaptive,) = [c for c in callbacks if isinstance(c, AdaptiveDropout)]
+    validations = 4 if "val_check_interval" in options else 2
+    assert len(adaptive.history) == validations
+    assert adaptive.rates == {"net.5": adaptive.history[-1]["rate"]}
     assert [id(m) for m in module.modules()] == before
     assert list(module.state_dict()) == keys
     assert not tiny.same_weights(start, tiny.weights(module))

@@ -28,12 +28,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers import tiny
 from thinned import set_verbosity
 from thinned.callbacks import (
+    AdaptiveDropout,
     DropoutScheduler,
     LayerInsert,
     LayerSwap,
     OverfittingMonitor,
     RandomState,
     RunRecord,
+    ScaleRates,
 )
 from thinned.schedules import Cosine, Linear
 
@@ -99,7 +101,7 @@ class Rates(pl.Callback):
         done = trainer.fit_loop.epoch_loop.batch_progress.total.completed
         groups = {}
         for callback in trainer.callbacks:
-            if isinstance(callback, DropoutScheduler):
+            if isinstance(callback, DropoutScheduler | ScaleRates | AdaptiveDropout):
                 groups |= callback.rates
         with self.path.open("a") as file:
             file.write(json.dumps([done, groups]) + "\n")
@@ -112,12 +114,15 @@ def train(folder, mode, order, killer):
     torch.manual_seed(random.SystemRandom().randrange(2**31) if last(folder) else 0)
     module = Probed(killer)
     monitor = OverfittingMonitor("val_loss", probe=0.25)
+    adaptive = AdaptiveDropout("val_loss", "net.5", highest=0.6)
     callbacks = [
         RandomState(),
         LayerSwap({"Linear": "dropconnect"}, include="net.0", rate=0.1),
         LayerInsert("dropout", 0.1, after="ReLU"),
         DropoutScheduler(Linear(0.0, 0.4), include="net.0", kinds="all"),
-        DropoutScheduler(Cosine(0.5, 0.1), exclude="net.0"),
+        DropoutScheduler(Cosine(0.5, 0.1), exclude=["net.0", "net.2", "net.5"]),
+        ScaleRates(Linear(1.0, 0.2), "net.2"),
+        adaptive,
         monitor,
         RunRecord(folder / "record", page=False),
         Rates(folder / "rates.jsonl"),
@@ -140,6 +145,8 @@ def train(folder, mode, order, killer):
     found = {
         "weights": sha.hexdigest(),
         "history": monitor.history,
+        "decisions": adaptive.history,
+        "replay": repr(adaptive.as_schedule()),
         "verdict": repr(monitor.verdict),
     }
     (folder / "found.json").write_text(json.dumps(found))

@@ -70,7 +70,7 @@ class TwoLosses:
     def at_validation(self, trainer: Any) -> dict[str, float] | None:
         """Return the losses when a validation ends; None where there is nothing to compare.
 
-        Beside the two there is the training loss of the very first batch.
+        Beside the two there is the training loss of the very first batch, if it is a number.
 
         Raises:
             ValueError: at the first one, if it logs no such loss.
@@ -90,8 +90,9 @@ class TwoLosses:
         found = {
             "train_loss": sum(each[0] for each in every) / count,
             "val_loss": validation.get(self.monitor or "", math.nan),
-            "first_loss": sum(firsts) / len(firsts),
         }
+        if firsts:
+            found["first_loss"] = sum(firsts) / len(firsts)
         self._tell_of_bad("the training loss", found["train_loss"])
         self._tell_of_bad(repr(self.monitor), found["val_loss"])
         return found
