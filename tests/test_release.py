@@ -76,9 +76,9 @@ def test_the_wheel_holds_the_packages_the_configuration_and_nothing_else(built):
 def test_the_sdist_has_what_its_tests_and_documentation_need(built):
     with tarfile.open(built[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for path in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"):
-        assert path in names
-    for folder in ("src", "conf", "tests", "docs", "examples", "scripts"):
+    top = ("pyproject.toml", "conftest.py", "constraints.txt", "CITATION.cff", "LICENSE")
+    assert set(top) | {"README.md", "CHANGELOG.md", "CONTRIBUTING.md"} <= names
+    for folder in ("src", "conf", "tests", "tests-integrations", "docs", "examples", "scripts"):
         assert any(name.startswith(f"{folder}/") for name in names), folder
     unwanted = ("__pycache__", ".ckpt", "_build/", "runs/", "wandb/", "lightning_logs/")
     assert not [name for name in names if any(word in name for word in unwanted)]
