@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from docutils import nodes
 from sphinx.application import Sphinx
 
@@ -42,7 +43,8 @@ pygments_dark_style = "github-dark"
 highlight_language = "none"
 
 autodoc_typehints = "none"  # signatures would be three lines long; docstrings tell units and ranges
-autodoc_default_options = {"exclude-members": "extra_repr"}
+OF_OTHERS = ["extra_repr", *(name for name in dir(pl.Callback) if not name.startswith("_"))]
+autodoc_default_options = {"exclude-members": ", ".join(OF_OTHERS)}  # torch calls it, or Lightning
 autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
