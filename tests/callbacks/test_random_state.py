@@ -181,6 +181,58 @@ def test_capture_and_restore_all_generators():
     assert draw() != before
 
 
+class Owner(torch.utils.data.Dataset):
+    """Adds noise from generators of its own, of its transforms, and of a set that it wraps."""
+
+    def __init__(self, inner=None):
+        self.data = inner if inner is not None else tiny.dataset()
+        self.python, self.torch = random.Random(1), torch.Generator().manual_seed(2)
+        kinds = (np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64)
+        self.transforms = [{"rng": np.random.Generator(kind(3))} for kind in kinds]
+        self.old = np.random.RandomState(4)
+
+    def __len__(self):
+        return len(self.data)
+
+    def noise(self):
+        drawn = self.python.gauss(0, 1) + self.old.normal() + torch.rand((), generator=self.torch)
+        return drawn + sum(each["rng"].normal() for each in self.transforms)
+
+    def __getitem__(self, index):
+        x, y = self.data[index]
+        return x + 0.05 * self.noise(), y
+
+
+def owners(folder, ckpt_path=None, **options):
+    torch.manual_seed(1 if ckpt_path else 0)
+    train = DataLoader(Owner(Owner()), batch_size=8, shuffle=True, **options)
+    saver = tiny.saver(folder, filename="{epoch}")
+    callbacks = [RandomState(), saver]
+    fitted = tiny.fit(callbacks, train=train, ckpt_path=ckpt_path, max_epochs=3)
+    return tiny.weights(fitted.lightning_module)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_generators_that_data_sets_own_are_kept(tmp_path, workers):
+    whole = owners(tmp_path, num_workers=workers)
+    torch.load(tmp_path / "epoch=0.ckpt", weights_only=True)
+    for path in (tmp_path / "epoch=0.ckpt", tmp_path / "epoch=1.ckpt"):
+        assert tiny.same_weights(whole, owners(tmp_path, path, num_workers=workers))
+
+
+def test_generators_in_workers_that_live_on_are_told(tmp_path):
+    options = {"num_workers": 1, "persistent_workers": True}
+    owners(tmp_path, **options)
+    with pytest.warns(ThinnedWarning, match=r"processes of train.0 live on from epoch to epoch"):
+        owners(tmp_path, tmp_path / "epoch=0.ckpt", **options)
+
+
+def test_other_generators_than_in_the_checkpoint_are_told():
+    state = capture({"train.0": DataLoader(Owner())})
+    with pytest.warns(ThinnedWarning, match=r"data set of the loader train.0 keeps other random"):
+        restore(state, {"train.0": DataLoader(tiny.dataset())})
+
+
 @pytest.mark.parametrize("version", [0, 2, None])
 def test_a_state_of_another_version_is_refused(version):
     with pytest.raises(ValueError, match=r"state of RandomState in version 1, got version"):

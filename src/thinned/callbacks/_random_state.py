@@ -8,7 +8,7 @@ import torch
 
 from thinned._errors import ThinnedWarning
 
-from ._generators import capture, restore
+from ._generators import capture, of_data, restore
 from ._lightning import begin_epoch_anew, data_loaders, is_stopped_by_error, resumption
 from ._ranks import decorrelate, mark_decorrelated
 from ._state import plain_state, read_state
@@ -26,8 +26,9 @@ class RandomState(pl.Callback):
 
     With an ordinary loader Lightning replays the first batches of the interrupted epoch, which no
     generator can mend; a warning says so. What is kept: Python's, NumPy's and torch's generators
-    (those of all devices too), and those that data loaders and their samplers own. What is not: a
-    generator that a data set owns, and what worker processes have drawn inside of an epoch.
+    (those of all devices too), and those that data loaders, their samplers and their data sets own.
+    What is not: what worker processes have drawn. They begin each epoch anew, unless they live on
+    (``persistent_workers=True``) with a data set that owns a generator, which a warning tells.
 
     List it first, so that it has restored the generators before other callbacks draw.
 
@@ -74,6 +75,7 @@ class RandomState(pl.Callback):
             return
         mark_decorrelated(trainer)
         restore(state, data_loaders(trainer))
+        _tell_of_workers(data_loaders(trainer))
         where = resumption(trainer)
         if where.between_epochs:
             self._at_epoch_start = state
@@ -128,6 +130,20 @@ def _of_rank(states: list[Any], trainer: Any) -> dict[str, Any] | None:
         stacklevel=3,
     )
     return None
+
+
+def _tell_of_workers(loaders: dict[str, Any]) -> None:
+    """Tell of generators that live in worker processes from epoch to epoch."""
+    lost = [n for n, each in loaders.items() if getattr(each, "persistent_workers", False)]
+    if any(of_data(loaders[name]) for name in lost):
+        warnings.warn(
+            f"The worker processes of {', '.join(lost)} live on from epoch to epoch with random "
+            "generators that their data set owns, which no checkpoint holds: this run will not end "
+            "where the uninterrupted one would have. Draw from torch's own generator, or leave "
+            "persistent_workers=True away.",
+            ThinnedWarning,
+            stacklevel=3,
+        )
 
 
 def _keep_their_place(loaders: dict[str, Any]) -> bool:
