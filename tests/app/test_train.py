@@ -198,3 +198,20 @@ def test_an_interrupted_run_says_so(train, quick, monkeypatch):
         train(*quick)
     assert json.loads(only("runs/*/*/status.json").read_text())["status"] == "interrupted"
     assert "wandb" not in sys.modules or sys.modules["wandb"].run is None
+
+
+def test_an_adaptive_rate_needs_no_schedule(train, quick):
+    code, err = train(
+        *quick, "callbacks=adaptive", "schedule=none", "callbacks.adaptive.highest=0.6"
+    )
+    assert code == 0, err
+    record = read_record(only("runs/*/*/record.jsonl"))
+    assert record.rates[0].groups == {"all": 0.6}
+    last = record.metrics[-1].values
+    assert {"adaptive/next_rate", "adaptive/shrunk_loss", "overfit/gap/val_loss"} <= set(last)
+
+
+def test_an_adaptive_rate_beside_a_schedule_is_refused_in_a_line(train, quick):
+    code, err = train(*quick, "callbacks=[default,adaptive]")
+    assert code == 2
+    assert "Expected each site to be set by one callback" in err
