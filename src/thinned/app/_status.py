@@ -4,8 +4,11 @@ import json
 import os
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
+
+from thinned._errors import ThinnedWarning
 
 NAME = "status.json"
 
@@ -51,10 +54,15 @@ class JobStatus:
     def _write(self) -> None:
         if not self._speaks:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.path.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
-        draft.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+            draft.replace(self.path)
+        except OSError as error:  # a status is not worth the job
+            self._speaks = False
+            msg = f"{self.path} cannot be written ({error.strerror or error}); the job goes on."
+            warnings.warn(msg, ThinnedWarning, stacklevel=3)
 
 
 def read_status(folder: str | Path) -> dict[str, Any] | None:
