@@ -5,7 +5,9 @@ import pytest
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from helpers import records, tiny
+from thinned.callbacks import DropoutScheduler, OverfittingMonitor
 from thinned.report import compare, exit_code, judge, read_run
+from thinned.schedules import Linear
 
 
 def write_csv(folder, rows):
@@ -36,6 +38,25 @@ def test_reads_what_lightning_logged(tmp_path, make):
     last = record.metrics[-1].values
     assert last["val_loss"] == pytest.approx(float(fitted.callback_metrics["val_loss"]), rel=1e-5)
     assert {"val_loss", "val_acc", "train_loss"} <= set(last)
+
+
+@pytest.mark.parametrize("make", [CSVLogger, TensorBoardLogger])
+def test_reads_the_rates_that_our_scheduler_logged(tmp_path, make):
+    logger = make(tmp_path, name="logs")
+    scheduler = DropoutScheduler(Linear(0.0, 0.3))
+    tiny.fit(
+        callbacks=[scheduler, OverfittingMonitor("val_loss", probe=1.0)],
+        logger=logger,
+        max_epochs=6,
+        log_every_n_steps=1,
+    )
+    record = read_run(logger.log_dir)
+    rates = [row.groups["all"] for row in record.rates]
+    assert rates == sorted(rates)
+    assert (rates[0], rates[-1]) == pytest.approx((0.0, 0.3))
+    assert record.rates[-1].epoch == 5
+    assert [row.epoch for row in record.metrics] == [0, 1, 2, 3, 4, 5]  # no validation is a rate's
+    assert "The mean dropout rate is 0.30." in judge(record).evidence
 
 
 def test_reads_the_hyperparameters(tmp_path):

@@ -101,9 +101,9 @@ def _rate(found: Features) -> str:
     if found.rate > 0.0:
         return f"The mean dropout rate is {found.rate:.2f}."
     if found.noisy is not None and found.noisy != found.probe:
-        return (
-            "No single units are dropped, but blocks, branches, layers or tokens are: the verdict "
-            "was not calibrated on these."
+        return (  # stochastic depth, drop blocks, ..., or a log without rates
+            "Something drops, but no rate of single units is known: the verdict was not calibrated "
+            "on that."
         )
     return "The mean dropout rate is 0: there is no dropout."
 

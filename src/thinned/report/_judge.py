@@ -101,9 +101,9 @@ def _naive_history(record: Record, metric: str, train: str) -> list[dict[str, An
 
 def _known_rate(record: Record) -> float:
     """The mean rate at the end, else what a hyperparameter of that name says, else 0."""
-    sites = next((row.sites for row in reversed(record.rates) if row.sites), {})
-    if sites:
-        return math.fsum(sites.values()) / len(sites)
+    last = next((held for row in reversed(record.rates) if (held := row.sites or row.groups)), {})
+    if last:
+        return math.fsum(last.values()) / len(last)
     named = [value for key, value in flat(record.config).items() if _RATE_KEY.search(key)]
     rates = [float(v) for v in named if isinstance(v, (int, float)) and 0.0 <= v <= 1.0]
     return rates[0] if rates else 0.0

@@ -1,15 +1,18 @@
 """Makes a record of the scalars that somebody else's logger kept: a run made without us."""
 
 import math
+import re
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from thinned.report._data import HUGE, LARGEST
-from thinned.report._record import MetricRow, Record, Source
+from thinned.report._record import MetricRow, RateRow, Record, Source
 from thinned.report._writer import plain
 
 _NO_METRICS = ("epoch", "step", "hp_metric")
+_RATE = re.compile(r"dropout/(.+)/rate")  # what our schedulers log
 
 
 def record_of_scalars(
@@ -32,6 +35,7 @@ def record_of_scalars(
         config: the run's hyperparameters, where they were kept.
     """
     steps: dict[int, dict[str, float]] = {}
+    rates: dict[int, dict[str, float]] = {}
     epochs: dict[int, float] = {}
     for at, epoch, key, value in points:
         if not abs(at) <= LARGEST:
@@ -39,14 +43,29 @@ def record_of_scalars(
         step = int(at)
         if epoch is not None and abs(epoch) <= LARGEST:
             epochs[step] = epoch
-        if key not in _NO_METRICS and abs(value) <= HUGE:
+        if group := _RATE.fullmatch(key):
+            if 0.0 <= value <= 1.0:
+                rates.setdefault(step, {})[group[1]] = value
+        elif key not in _NO_METRICS and abs(value) <= HUGE:
             steps.setdefault(step, {})[key] = value
     record = Record(path=path, source=source, config=plain(config or {}))
     record.name = record.folder.name
     seed = record.config.get("seed")
     record.seed = seed if isinstance(seed, int) and abs(seed) <= LARGEST else None
     record.metrics = _rows(steps, epochs)
+    record.rates = _rate_rows(rates, epochs)
     return record
+
+
+def _rate_rows(rates: Mapping[int, dict[str, float]], epochs: Mapping[int, float]) -> list[RateRow]:
+    """One row a step at which rates were logged, in the epoch that was logged last."""
+    known = sorted(epochs)
+    rows = []
+    for step in sorted(rates):
+        passed = bisect(known, step)
+        epoch = epochs[known[passed - 1]] if passed else 0.0
+        rows.append(RateRow(step, epoch, None, rates[step], {}))
+    return rows
 
 
 def _rows(steps: Mapping[int, dict[str, float]], epochs: Mapping[int, float]) -> list[MetricRow]:
