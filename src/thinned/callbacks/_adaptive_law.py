@@ -11,13 +11,15 @@ class AdaptiveState:
     Args:
         rate: the rate to train with until the next validation.
         progress: share of the training done at the last step of the law.
-        learning: whether validation loss has fallen since the start, so that the law steers.
+        first: validation loss of the untrained network; None until it is known.
+        learning: whether validation loss has fallen since then, so that the law steers.
         signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
     """
 
     rate: float
     progress: float = 0.0
+    first: float | None = None
     learning: bool = False
     signal: float = 0.0
     steps: int = 0
@@ -46,8 +48,9 @@ class AdaptiveLaw:
         down: the most that the rate falls over a whole training run afterwards.
         up: the most that it rises over a whole training run.
         gain: share of that most that a relative difference of losses of one gives.
+        coarse: what a gap between training and validation loss counts, where it has to stand in.
         warm: share of the training after which the rate falls at full speed.
-        fallen: validation loss over the first loss, below which the network learns.
+        fallen: share of the untrained network's validation loss below which the network learns.
         unplanned: share of the training between two validations where no end is planned.
 
     Example:
@@ -56,19 +59,20 @@ class AdaptiveLaw:
         >>> state.rate
         0.9
         >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.1)
-        >>> state.rate, state.learning  # not a thing learned: lower, fast
-        (0.75, False)
+        >>> round(state.rate, 2), state.learning  # not a thing learned: lower, fast
+        (0.6, False)
     """
 
     start: float = 0.9
     low: float = 0.0
     high: float = 0.95
-    fast: float = 1.5
-    down: float = 1.5
-    up: float = 1.5
-    gain: float = 10.0
+    fast: float = 3.0
+    down: float = 0.75
+    up: float = 3.0
+    gain: float = 20.0
+    coarse: float = 0.1
     warm: float = 0.5
-    fallen: float = 0.95
+    fallen: float = 0.975
     unplanned: float = 1 / 30
 
     def begin(self) -> AdaptiveState:
@@ -93,14 +97,17 @@ class AdaptiveLaw:
                 validation: what ``training_step`` returned, before any scaling for accumulation.
             val_loss: validation loss, dropout off, of the same kind of loss.
             shrunk_loss: the same with the outputs (logits) times `SHRINK`; None if unknown.
-            first_loss: training loss of the first batch, before any update; None if unknown.
+            first_loss: validation loss of the untrained network (that of Lightning's sanity check
+                will do); None if unknown: then the first ``val_loss`` stands for it.
             progress: share of the planned training done, in [0, 1]; None if no end is planned.
         """
         signal = self.evidence(train_loss, val_loss, shrunk_loss)
         if signal is None:
             return state
         share = self.unplanned if progress is None else max(0.0, progress - state.progress)
-        learning = state.learning or first_loss is None or self._learns(val_loss, first_loss)
+        known = (state.first, first_loss, val_loss)
+        first = next(loss for loss in known if loss is not None and math.isfinite(loss))
+        learning = state.learning or val_loss < first - (1 - self.fallen) * abs(first)
         if not learning:
             speed = -self.fast
         elif signal > 0:
@@ -113,6 +120,7 @@ class AdaptiveLaw:
         return AdaptiveState(
             rate=max(self.low, min(self.high, state.rate + speed * share)),
             progress=state.progress if progress is None else progress,
+            first=first,
             learning=learning,
             signal=signal,
             steps=state.steps + 1,
@@ -123,11 +131,9 @@ class AdaptiveLaw:
     ) -> float | None:
         """How much too sure the network is; None if a loss is not finite."""
         if shrunk_loss is None:
-            return relative_gap(train_loss, val_loss)
+            gap = relative_gap(train_loss, val_loss)
+            return None if gap is None else gap * self.coarse
         return relative_gap(shrunk_loss, val_loss)
-
-    def _learns(self, val_loss: float, first_loss: float) -> bool:
-        return val_loss < first_loss - (1 - self.fallen) * abs(first_loss)
 
 
 SHRINK = 0.75

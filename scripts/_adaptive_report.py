@@ -1,0 +1,99 @@
+"""What `scripts/adaptive` prints, and the tables and pictures of docs/evidence/adaptive.md."""
+
+import pathlib
+import re
+
+import _adaptive_picture as picture
+from _adaptive_methods import METHODS
+from _adaptive_scores import TaskScores, judge, load, summarize
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "evidence" / "adaptive.md"
+OURS = "adaptive"
+COMPUTED = {
+    "p=0, temperature": ("no dropout, temperature fitted on validation after the run", 1),
+    "grid by validation": ("the 20 constants, chosen by validation for each seed", 20),
+}
+SHOWN = ("p=0.00", "p=0.50", "p=0.70")  # constants that stand in the table of methods
+
+
+def read(folder: pathlib.Path, names: list[str]) -> list[TaskScores]:
+    """The tasks that the folder has runs of."""
+    return [judge(folder, name) for name in names if list(folder.glob(f"{name}.*.npz"))]
+
+
+def show(folder: pathlib.Path, names: list[str]) -> None:
+    """Print the tables."""
+    tasks = read(folder, names)
+    print(of_tasks(tasks), of_methods(tasks), sep="\n\n")
+
+
+def write(folder: pathlib.Path, names: list[str]) -> None:
+    """Put tables into the page, and draw its pictures."""
+    tasks = read(folder, names)
+    text = PAGE.read_text()
+    for name, table in (("tasks", of_tasks(tasks)), ("methods", of_methods(tasks))):
+        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+        text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)
+    PAGE.write_text(text)
+    picture.regrets(tasks, OURS, PAGE.with_name("adaptive-regret.svg"))
+    runs = {task.task: load(folder, task.task) for task in tasks}
+    picture.rates(tasks, runs, OURS, PAGE.with_name("adaptive-rates.svg"))
+
+
+def of_tasks(tasks: list[TaskScores]) -> str:
+    """A row for each task: final test loss of ours and of what it has to beat."""
+    rows = [
+        (
+            "| task | best rate | its loss | ours - best | within 1 SE | no dropout | 0.5 "
+            "| temperature | grid by val. | worse than none | than 0.5 | best-epoch regret |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for task in tasks:
+        ours = task.scores[OURS]
+        best = task.rates[task.best]
+        others = ("p=0.00", "p=0.50", "p=0, temperature", "grid by validation")
+        cells = [
+            task.task,
+            f"{best:.2f}",
+            f"{task.scores[f'p={best:.2f}'].final.mean():.3f}",
+            f"{ours.to_best.mean:+.3f} ± {ours.to_best.error:.3f}",
+            "yes" if ours.within else "no",
+            *(f"{task.scores[name].final.mean():.3f}" for name in others),
+            "yes" if ours.to_zero.worse else "no",
+            "yes" if ours.to_half.worse else "no",
+            f"{ours.regret:+.1%}",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def of_methods(tasks: list[TaskScores]) -> str:
+    """A row for each method, over all tasks."""
+    rows = [
+        (
+            "| method | cost | within 1 SE | mean regret, final | best epoch | its worst "
+            "| worse than none | than 0.5 | better than 0.5 | accuracy | test - val. |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    held = set.intersection(*(set(task.scores) for task in tasks))
+    for name in (*METHODS, *COMPUTED):
+        if name not in held or (name.startswith("p=") and name not in (*SHOWN, *COMPUTED)):
+            continue
+        words, cost = COMPUTED.get(name) or (METHODS[name].words, METHODS[name].cost)
+        s = summarize(tasks, name)
+        accuracy = sum(task.scores[name].accuracy for task in tasks) / len(tasks)
+        cells = [
+            words,
+            f"{cost:g}x",
+            f"{s.within} of {len(tasks)}",
+            f"{s.final_regret:+.1%}",
+            f"{s.early_regret:+.1%}",
+            f"{s.worst_early:+.1%}",
+            *(str(n) for n in (s.worse_than_zero, s.worse_than_half, s.better_than_half)),
+            f"{accuracy:.3f}",
+            f"{s.leak:+.3f}",
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)

@@ -1,0 +1,176 @@
+"""The tasks of `scripts/adaptive`: small data, small networks, and the split that a seed makes."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sklearn.datasets
+import torch
+
+Drawn = tuple[tuple[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Inputs and labels of one seed's training, validation and test part."""
+
+    train: tuple[torch.Tensor, torch.Tensor]
+    val: tuple[torch.Tensor, torch.Tensor]
+    test: tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Data and how a network is trained on it.
+
+    Args:
+        data: a name of ``SOURCES``, or arguments of ``make_classification``.
+        size: training examples.
+        val: validation examples.
+        test: the most test examples.
+        noise: share of labels drawn anew, in training and validation; the test set is clean.
+        hidden: units of each hidden layer.
+        conv: whether two convolutions come first (digits only).
+    """
+
+    name: str
+    data: str | Drawn
+    size: int
+    val: int = 50
+    test: int = 800
+    noise: float = 0.0
+    hidden: int = 128
+    layers: int = 2
+    conv: bool = False
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    steps: int = 600
+    batch: int = 32
+    every: int = 20
+
+    def split(self, seed: int) -> Split:
+        """Draw the seed's split; inputs are standardized with the training part's statistics."""
+        inputs, labels = source(self.data, seed)
+        draw = np.random.default_rng((seed, len(labels), self.size))
+        order = draw.permutation(len(labels))
+        cuts = (self.size, self.size + self.val, self.size + self.val + self.test)
+        parts = [order[a:b] for a, b in zip((0, *cuts[:-1]), cuts, strict=True)]
+        noisy = labels.copy()
+        hit = draw.random(len(labels)) < self.noise
+        noisy[hit] = draw.integers(0, labels.max() + 1, hit.sum())
+        if self.data != "digits":  # pixels share a scale
+            inputs = inputs - inputs[parts[0]].mean(0)
+            inputs = inputs / (inputs[parts[0]].std(0) + 1e-6)
+        tensors = [
+            (torch.from_numpy(inputs[part]).float(), torch.from_numpy(given[part]).long())
+            for part, given in zip(parts, (noisy, noisy, labels), strict=True)
+        ]
+        return Split(*tensors)
+
+
+@functools.cache
+def source(data: str | Drawn, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """All inputs and labels of a data set; drawn data are drawn anew for every seed."""
+    if not isinstance(data, str):
+        return sklearn.datasets.make_classification(
+            n_samples=1000, shuffle=True, random_state=seed, **dict(data)
+        )
+    if data in ("moons", "circles"):
+        make = getattr(sklearn.datasets, f"make_{data}")
+        inputs, labels = make(1000, noise=0.3 if data == "moons" else 0.15, random_state=seed)
+        return inputs, labels
+    if data == "hastie":
+        inputs, labels = sklearn.datasets.make_hastie_10_2(1000, random_state=seed)
+        return inputs, (labels > 0).astype(int)
+    if data == "quantiles":
+        return sklearn.datasets.make_gaussian_quantiles(
+            n_samples=1000, n_features=10, n_classes=4, random_state=seed
+        )
+    return real(data)
+
+
+@functools.cache
+def real(data: str) -> tuple[np.ndarray, np.ndarray]:
+    """A data set that scikit-learn ships."""
+    if data == "diabetes":  # progression of the disease, in three equal parts
+        found = sklearn.datasets.load_diabetes()
+        return found.data, np.searchsorted(np.quantile(found.target, (1 / 3, 2 / 3)), found.target)
+    found = getattr(sklearn.datasets, f"load_{data}")()
+    if data == "digits":
+        return found.data / 16, found.target
+    return found.data, found.target
+
+
+def drawn(**options: Any) -> Drawn:
+    """Arguments of ``make_classification``, in a form that can be compared."""
+    return tuple(sorted(options.items()))
+
+
+TEN: Mapping[str, Task] = {
+    task.name: dataclasses.replace(task, test=400)
+    for task in (
+        Task("digits60", "digits", 60),
+        Task("digits100", "digits", 100),
+        Task("digits200", "digits", 200),
+        Task("digits500", "digits", 500),
+        Task("digits200_ln20", "digits", 200, noise=0.2),
+        Task("bc40", "breast_cancer", 40),
+        Task("bc100", "breast_cancer", 100),
+        Task("wine40", "wine", 40),
+        Task(
+            "mkc200",
+            drawn(n_features=40, n_informative=10, n_redundant=10, n_classes=4),
+            200,
+        ),
+        Task("cnn_digits100", "digits", 100, conv=True),
+    )
+}
+"""The tasks of the goal, like those of the feasibility study. No constant was chosen on them."""
+
+DEVELOPMENT: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task("iris30", "iris", 30, val=40),
+        Task("diabetes100", "diabetes", 100),
+        Task("diabetes200_wide", "diabetes", 200, hidden=256, steps=400),
+        Task("moons60", "moons", 60),
+        Task("circles100", "circles", 100, lr=3e-3),
+        Task("hastie200", "hastie", 200),
+        Task("quantiles150", "quantiles", 150, hidden=64),
+        Task(
+            "drawn_easy",
+            drawn(n_features=20, n_informative=5, n_classes=2, class_sep=1.5),
+            80,
+        ),
+        Task(
+            "drawn_hard",
+            drawn(n_features=60, n_informative=20, n_classes=3, class_sep=0.7),
+            300,
+            hidden=64,
+        ),
+        Task(
+            "drawn_noisy",
+            drawn(n_features=20, n_informative=8, n_classes=3, flip_y=0.2),
+            150,
+            lr=5e-4,
+        ),
+        Task(
+            "drawn_many",
+            drawn(n_features=30, n_informative=15, n_classes=8, n_clusters_per_class=1),
+            400,
+            batch=64,
+        ),
+        Task(
+            "drawn_rare",
+            drawn(n_features=15, n_informative=6, n_classes=2, weights=(0.85,)),
+            120,
+        ),
+        Task("digits40_narrow", "digits", 40, hidden=64, lr=2e-3, val=40),
+        Task("digits150_decay", "digits", 150, hidden=256, weight_decay=1e-4, steps=400),
+        Task("digits300_ln10", "digits", 300, noise=0.1, hidden=64, val=80),
+        Task("digits800_deep", "digits", 800, layers=3, hidden=96, val=100),
+    )
+}
+"""The tasks that the law's constants were chosen on."""
