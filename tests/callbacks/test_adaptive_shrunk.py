@@ -112,12 +112,40 @@ def test_an_output_layer_that_is_never_called():
     assert shrunk(adaptive) == [None] * 3
 
 
-def test_compiled_networks_have_none():
+def net_compiled():
     module = Kept()
     module.net = torch.compile(module.net, backend="eager")
+    return module
+
+
+def net_compiled_in_place():
+    module = Kept()
+    module.net.compile(backend="eager")
+    return module
+
+
+def marked_by_lightning():
+    module = Kept()
+    module._compiler_ctx = {}  # as Lightning marks what it unwraps from torch.compile(module)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize("make", [net_compiled, net_compiled_in_place, marked_by_lightning])
+def test_compiled_networks_have_none(make):
+    torch._dynamo.reset()
     adaptive = AdaptiveDropout()
-    fit(adaptive, module=module)
+    fit(adaptive, module=make())
+    torch._dynamo.reset()
     assert shrunk(adaptive) == [None] * 3
+
+
+def test_a_frozen_network_behind_the_output_is_not_the_output():
+    module = Kept()
+    module.judge = nn.Linear(3, 1).requires_grad_(False)
+    adaptive, by_hand = AdaptiveDropout(), ByHand()
+    fit(adaptive, by_hand, module=module)
+    assert shrunk(adaptive) == pytest.approx(by_hand.losses, rel=1e-6)
 
 
 class Fails(Kept):

@@ -13,15 +13,15 @@ from thinned.schedules import Linear, Step, as_profile
 from thinned.surgery import as_patterns
 from thinned.surgery._site_list import checked_kinds
 
+from . import _probe_lightning as inside
 from ._adaptive_law import SHRINK, AdaptiveLaw, AdaptiveState
 from ._groups import make_groups
 from ._lightning import progress
 from ._log_values import publish, send
 from ._monitor_keys import in_front
-from ._plan import fraction
-from ._probe_lightning import check_lightning, validation_step_count, validation_will_run
 from ._ranks import decorrelate
 from ._rate_callback import RateCallback
+from ._replay import replay
 from ._shrunk import Shrunk
 from ._state import plain_state, read_state
 from ._two_losses import TwoLosses
@@ -145,21 +145,13 @@ class AdaptiveDropout(RateCallback):
             >>> AdaptiveDropout(highest=0.5).as_schedule()
             Step(rates=(0.5,), at=())
         """
-        rates, at = [self.history[0]["rate"] if self.history else self.rate], []
-        done = max((row["batches"] for row in self.history), default=0)
-        planned = done + 1 if self._planned is None else self._planned
-        for row in self.history:
-            place = fraction(row["batches"], planned)
-            if row["batches"] < planned and row["next_rate"] != rates[-1]:
-                rates.append(row["next_rate"])
-                at.append(place or 0.0)
-        return Step(tuple(rates), at=tuple(at))
+        return replay(self.history, self.rate, self._planned)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Begin anew, unless the same trainer fits some more."""
         if stage != "fit":
             return
-        check_lightning(trainer, type(self).__name__)
+        inside.check_lightning(trainer, type(self).__name__)
         cast("Any", trainer).callbacks = in_front(trainer, self)  # decides before a save
         self._losses.begin()
         if trainer.global_step == 0:
@@ -174,7 +166,7 @@ class AdaptiveDropout(RateCallback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that a validation will come, and set the first rate."""
-        if not validation_will_run(trainer):
+        if not inside.validation_will_run(trainer):
             msg = (
                 "Expected validations to adapt the rate by, found that none will run. Give fit a "
                 "validation loader and the model a validation_step that logs a loss; and let "
@@ -189,6 +181,13 @@ class AdaptiveDropout(RateCallback):
         self._planned = progress(trainer).batches_planned
         self._shrunk.start(pl_module)
         self._set()
+        count = inside.validations(trainer, self._planned)
+        if count is not None and count < FEW:
+            logger.warning(
+                "dropout adapts at %d validations only, in large steps: it wants some tens of them "
+                "(Trainer's val_check_interval)",
+                count,
+            )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -253,7 +252,7 @@ class AdaptiveDropout(RateCallback):
         numbers = {key: row[key] for key in _LOGGED if row[key] is not None}
         values = {f"adaptive/{key}": float(n) for key, n in numbers.items() if math.isfinite(n)}
         publish(trainer, values)
-        send(trainer, values, validation_step_count(trainer))
+        send(trainer, values, inside.validation_step_count(trainer))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -290,13 +289,12 @@ class AdaptiveDropout(RateCallback):
             group.set(self._state.rate)
 
 
+FEW = 10  # validations, below which a rate can hardly be found
 _LOGGED = ("train_loss", "val_loss", "shrunk_loss", "next_rate", "at_cap")
 
 
 def _law(highest: float | None) -> AdaptiveLaw:
     """Return the law, held below a rate."""
     law = AdaptiveLaw()
-    if highest is None:
-        return law
-    high = check_rate("highest", highest)
+    high = law.high if highest is None else check_rate("highest", highest)
     return dataclasses.replace(law, high=high, start=min(law.start, high), low=min(law.low, high))

@@ -6,6 +6,7 @@ Classes are taken from the trainer's own objects, and so from the trainer's own 
 
 import contextlib
 import importlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -93,6 +94,18 @@ def validation_will_run(trainer: Any) -> bool:
     batches = loop._max_batches
     defined = trainer.fit_loop.epoch_loop.val_loop._data_source.is_defined()
     return bool(trainer.limit_val_batches) and defined and (not batches or sum(batches) > 0)
+
+
+def validations(trainer: Any, planned_batches: int | None) -> int | None:
+    """About how many validations so many batches have; None where that cannot be known."""
+    each, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch
+    length = trainer.num_training_batches
+    if planned_batches is None or each is None or math.isinf(length):
+        return None
+    if epochs is None:
+        return int(planned_batches // each)
+    in_epoch = 1 if math.isinf(each) else max(1, length // each)
+    return int(in_epoch * planned_batches / length / epochs)
 
 
 def validation_logged(trainer: Any) -> dict[str, Logged]:

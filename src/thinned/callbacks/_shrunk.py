@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from thinned._errors import ThinnedWarning
-from thinned.surgery._structure import output_layer
+from thinned.surgery._places import places
+from thinned.surgery._structure import WEIGHTED
 
 from ._monitor_keys import SUFFIX
 from ._probe import merged, quiet
@@ -38,12 +39,17 @@ class Shrunk:
 
     def start(self, module: nn.Module) -> None:
         """Find the output layer; in compiled code a hook on it might not be seen."""
-        found = output_layer(module)
-        compiled = any(
+        trained = [
+            place.module
+            for place in places(module)
+            if isinstance(place.module, WEIGHTED)
+            and any(parameter.requires_grad for parameter in place.module.parameters())
+        ]
+        compiled = getattr(module, "_compiler_ctx", None) is not None or any(
             type(part).__name__ == "OptimizedModule" or part._compiled_call_impl is not None
             for part in module.modules()
         )
-        self._layer = None if found is None or compiled else found.module
+        self._layer = trained[-1] if trained and not compiled else None
         self._classes = False
 
     def before_validation(self, module: nn.Module) -> None:
