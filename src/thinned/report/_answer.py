@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from thinned.metrics._verdict import Verdict
+from thinned.metrics._verdict_words import STEP
 from thinned.report._choices import flat
 from thinned.report._course import Course, course, main_metric
 from thinned.report._format import short, signed
@@ -19,7 +20,6 @@ TONES = {
     "underfitting": ("warn", "↘"),
     "not enough evidence": ("calm", "?"),
 }
-STEP = 0.2  # the change of rate that the verdict was calibrated on
 _CONSTANT = "schedule=constant"
 _RATE_NAMES = ("rate", "end", "high", "start")
 
