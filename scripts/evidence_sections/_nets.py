@@ -85,7 +85,7 @@ class Rows(nn.Module):
 
 
 class Patches(nn.Module):
-    """A pre-norm transformer over patches of 2 x 2 pixels, and the mean of its tokens."""
+    """A pre-norm transformer over patches of 2 x 4 pixels, and the mean of its tokens."""
 
     def __init__(
         self,
@@ -98,8 +98,8 @@ class Patches(nn.Module):
         depth: int = 3,
     ) -> None:
         super().__init__()
-        self.embed = nn.Linear(4, width)
-        self.position = nn.Parameter(0.02 * torch.randn(16, width))
+        self.embed = nn.Linear(8, width)
+        self.position = nn.Parameter(0.02 * torch.randn(8, width))
         self.tokens = tokens()
         made = [
             nn.TransformerEncoderLayer(width, 4, 64, rate, batch_first=True, norm_first=True)
@@ -110,7 +110,7 @@ class Patches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Read ``(N, 1, 8, 8)``."""
-        x = functional.unfold(x, 2, stride=2).transpose(1, 2)
+        x = functional.unfold(x, (2, 4), stride=(2, 4)).transpose(1, 2)
         x = self.stack(self.tokens(self.embed(x) + self.position))
         return self.output(x.mean(dim=1))
 

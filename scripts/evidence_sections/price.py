@@ -22,7 +22,7 @@ from ._table import delta, mean
 from ._train import Recipe, batches, fit, measure, train_step
 
 TITLE = "The price"
-STEPS, EVERY = 1000, 20
+STEPS, EVERY = 800, 20
 COURSES: dict[str, Schedule] = {
     "none": Constant(0.0),
     "0.1": Constant(0.1),
@@ -55,7 +55,7 @@ def _course(name: str, size: Size, seed: int) -> Row:
     """Validation loss at every 20th step, and the seconds of a step."""
     schedule = COURSES[name]
     steps = size.steps(STEPS)
-    recipe = Recipe(steps=steps, schedule=schedule, checks=max(2, steps // EVERY))
+    recipe = Recipe(steps=steps, lr=2e-3, schedule=schedule, checks=max(2, steps // EVERY))
     place = functools.partial(layers.Dropout, schedule(0.0))
     found = fit(lambda: nets.mlp(64, (128, 128), 10, place), digits(seed, size), recipe, seed)
     losses = {f"after {step}": loss for step, loss in found.curve.items()}

@@ -50,7 +50,7 @@ def _run(name: str, arm: str, size: Size, seed: int, *, rate: float, attempt: in
     return numbers(
         lambda: build(arm, inputs, data.outputs, rate),
         data,
-        Recipe(steps=size.steps(250)),
+        Recipe(steps=size.steps(200), lr=2e-3),
         seed,
         attempt,
     )

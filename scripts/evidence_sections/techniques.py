@@ -22,10 +22,10 @@ FAMILIES = {
     "mlp": "MLP, 64-128-128-10",
     "cnn": "CNN, two residual blocks of 24 channels",
     "rnn": "two GRU layers of 48 over the rows",
-    "transformer": "three pre-norm layers of width 32 over 2 x 2 patches",
+    "transformer": "three pre-norm layers of width 32 over 2 x 4 patches",
 }
-STEPS = {"mlp": 600, "cnn": 400, "rnn": 300, "transformer": 250}
-RATE_OF_LEARNING = {"mlp": 1e-3, "cnn": 1e-3, "rnn": 4e-3, "transformer": 2e-3}
+STEPS = {"mlp": 600, "cnn": 400, "rnn": 300, "transformer": 200}
+RATE_OF_LEARNING = {"mlp": 1e-3, "cnn": 1e-3, "rnn": 4e-3, "transformer": 4e-3}
 TRAIN = 200
 
 Build = Callable[[float], Callable[[], nn.Module]]
