@@ -70,7 +70,7 @@ class TwoLosses:
     def at_validation(self, trainer: Any) -> dict[str, float] | None:
         """Return the losses when a validation ends; None where there is nothing to compare.
 
-        Beside the two there is the training loss of the very first batch, if it is a number.
+        Beside the two there is the validation loss of the untrained network, if a sanity check ran.
 
         Raises:
             ValueError: at the first one, if it logs no such loss.
@@ -79,26 +79,28 @@ class TwoLosses:
         if not self._known:
             self._known = True
             self._choose(trainer, validation)
+        value = validation.get(self.monitor or "", math.nan)
         if trainer.sanity_checking:
+            if trainer.global_step == 0 and math.isfinite(value):
+                self._first = value
             return None
         every = self.of_all_ranks(trainer)
         self._sum, self._count = 0.0, 0
         count = sum(each[1] for each in every)
         if not count:  # no batch since the last one
             return None
-        firsts = [each[2] for each in every if each[2] is not None]
         found = {
             "train_loss": sum(each[0] for each in every) / count,
-            "val_loss": validation.get(self.monitor or "", math.nan),
+            "val_loss": value,
         }
-        if firsts:
-            found["first_loss"] = sum(firsts) / len(firsts)
+        if self._first is not None:
+            found["first_loss"] = self._first
         self._tell_of_bad("the training loss", found["train_loss"])
         self._tell_of_bad(repr(self.monitor), found["val_loss"])
         return found
 
     def state(self) -> list[Any]:
-        """Return this rank's sum and count, and its very first loss."""
+        """Return this rank's sum and count, and the untrained network's validation loss."""
         self._fold()
         return [self._sum, self._count, self._first]
 
@@ -146,8 +148,6 @@ class TwoLosses:
             losses = torch.stack(self._waiting).cpu().double().tolist()
             self._waiting.clear()
             self._count += len(losses)
-            if self._first is None and math.isfinite(losses[0]):
-                self._first = losses[0]
             for loss in losses:  # one by one: the sum is the same wherever a checkpoint cuts it
                 self._sum += loss
 
