@@ -90,6 +90,23 @@ class Checkpointed(tiny.TinyModule):
         return checkpoint(self.net, x, use_reentrant=False) if self.training else self.net(x)
 
 
+class Reentrant(tiny.TinyModule):
+    """The same in torch's older way, which runs the forward once without a graph."""
+
+    def forward(self, x):
+        if not self.training:
+            return self.net(x)
+        return checkpoint(self.net, x.requires_grad_(), use_reentrant=True)
+
+
+class Unlogged(tiny.TinyModule):
+    """Logs outside of its graph: torch 2.13 cannot compile Lightning's `log`, also without us."""
+
+    @torch.compiler.disable
+    def log(self, *args, **options):
+        super().log(*args, **options)
+
+
 WAYS = {
     "plain": {},
     "accumulation": {"accumulate_grad_batches": 3},
@@ -99,6 +116,8 @@ WAYS = {
     "averaging": {"extra": lambda: pl.callbacks.EMAWeightAveraging(decay=0.9)},
     "bf16": {"precision": "bf16-mixed"},
     "checkpointing": {"module": Checkpointed},
+    "reentrant checkpointing": {"module": Reentrant},
+    "all compiled": {"module": Unlogged, "compile": "eager"},
     "float64": {"precision": "64-true"},
     "validation inside": {"val_check_interval": 2},
     "detect_anomaly": {"detect_anomaly": True},
@@ -108,6 +127,7 @@ WAYS = {
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["in order", "in reverse"])
 @pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_every_callback(options, reverse):
     options = dict(options)
     module = options.pop("module", tiny.TinyModule)()
@@ -118,7 +138,10 @@ def test_every_callback(options, reverse):
         callbacks.append(options.pop("extra")())
     seen = Seen()
     callbacks = [*(callbacks[::-1] if reverse else callbacks), seen]
-    trainer = tiny.fit(callbacks, module=module, max_epochs=2, **options)
+    torch._dynamo.reset()
+    backend = options.pop("compile", None)
+    given = torch.compile(module, backend=backend) if backend else module
+    trainer = tiny.fit(callbacks, module=given, max_epochs=2, **options)
     count = len(seen.rates)
     assert count == 8
     expected = [sorted([0.4 * k / 7, 0.5 * k / 7]) for k in range(8)]
