@@ -60,6 +60,14 @@ def test_plain_loop_measures_and_judges(capsys):
     assert "entropy of 20 masks" in out
 
 
+def test_what_to_label_next_is_chosen_and_learnt(capsys):
+    right = runpy.run_path(str(EXAMPLES / "active_learning.py"))["main"](1, 2, 200)
+    assert capsys.readouterr().out.count("accuracy with 20, 30, ... labels: 0.") == 3
+    assert right["random"][0] == right["bald"][0] == right["epig"][0]  # the same first labels
+    assert len({tuple(each[1]) for each in right.values()}) == 3  # and then their own
+    assert min(each[1][0] for each in right.values()) > right["random"][0][0]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # jsonargparse's of Lightning's use of it
 def test_lightning_cli_writes_its_configuration_and_trains(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["lightning_cli.py"])
