@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from thinned._log import logger
 from thinned.callbacks import RunRecord
+from thinned.callbacks._lightning import all_callbacks
 
 from ._build import build, build_all
 from ._errors import ConfigError
@@ -62,7 +63,7 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
             metrics |= _test(trainer, model, data)
         logger.info("%s: %s", _short(folder), _line(metrics))
-        halvings = [c for c in _callbacks(trainer) if isinstance(c, SuccessiveHalving)]
+        halvings = [c for c in all_callbacks(trainer) if isinstance(c, SuccessiveHalving)]
     return Result(metrics, objective, halvings[0].stopped_at if halvings else None)
 
 
@@ -131,10 +132,6 @@ def _test(trainer: pl.Trainer, model: pl.LightningModule, data: Any) -> dict[str
         model.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     trainer.test(model, datamodule=data, verbose=False)
     return _numbers(trainer)
-
-
-def _callbacks(trainer: pl.Trainer) -> list[Any]:
-    return list(getattr(trainer, "callbacks", []))  # Lightning does not declare it
 
 
 def _numbers(trainer: pl.Trainer) -> dict[str, float]:

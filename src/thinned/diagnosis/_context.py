@@ -171,6 +171,11 @@ class Context:
             yield id(layer), (_op_of(site), site.rate)
 
 
+def drops(site: Site) -> bool:
+    """Say whether something is dropped at a site, as far as is known."""
+    return site.kind != "placeholder" and site.rate > 0 and site.live is not False
+
+
 def has_parameters(module: nn.Module) -> bool:
     """Say whether a module or one below it has parameters."""
     return next(module.parameters(), None) is not None

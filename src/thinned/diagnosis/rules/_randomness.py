@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from thinned._generators import seed_everything
 from thinned.diagnosis import _calls
-from thinned.diagnosis._context import Context
+from thinned.diagnosis._context import Context, drops
 from thinned.diagnosis._neutral import hooked
 from thinned.diagnosis._rule import Hit, rule
 from thinned.surgery import Site
@@ -35,7 +35,7 @@ def checkpoint_without_rng(context: Context) -> Iterator[Hit]:
         return
     for path, module in context.modules.items():
         where = next(_unsafe_checkpoints(module), None)
-        inside = [site.path for site in context.sites if _is_live(site) and _in(site, path)]
+        inside = [site.path for site in context.sites if drops(site) and _in(site, path)]
         if where and inside:
             yield _unsafe(path, f"{where}, with {len(inside)} live site(s) inside: {inside[0]}")
 
@@ -64,10 +64,6 @@ def _unsafe_checkpoints(module: nn.Module) -> Iterator[str]:
                 yield f"at {found.where}"
 
 
-def _is_live(site: Site) -> bool:
-    return site.kind != "placeholder" and site.rate > 0 and site.live is not False
-
-
 def _in(site: Site, path: str) -> bool:
     return not path or site.path == path or site.path.startswith((f"{path}.", f"{path}:"))
 
@@ -82,7 +78,7 @@ def _in(site: Site, path: str) -> bool:
 def identical_masks_on_ranks(context: Context) -> Iterator[Hit]:
     """Ranks whose generators are alike: each draws the same masks, so they add no variety."""
     digests = context.rank_generator_digests or ()
-    if len(set(digests)) == len(digests) or not any(_is_live(site) for site in context.sites):
+    if len(set(digests)) == len(digests) or not any(drops(site) for site in context.sites):
         return
     yield Hit(
         path="",
@@ -111,7 +107,7 @@ def skipped_layers_with_ddp(context: Context) -> Iterator[Hit]:
     if not strategy.startswith("ddp"):
         return
     skipped = _skipped(context)
-    named = [s.path for s in context.sites if s.kind == "layer_drop" and _is_live(s)]
+    named = [s.path for s in context.sites if s.kind == "layer_drop" and drops(s)]
     if not skipped and not named:
         return
     if skipped:

@@ -4,14 +4,10 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from thinned.diagnosis._context import Context, has_parameters
+from thinned.diagnosis._context import Context, drops, has_parameters
 from thinned.diagnosis._rule import Hit, rule
 from thinned.layers._rate import RateLayer
 from thinned.surgery import Site, normalize
-
-
-def _drops(site: Site) -> bool:
-    return site.kind != "placeholder" and site.rate > 0 and site.live is not False
 
 
 def _host(context: Context, site: Site) -> nn.Module | None:
@@ -42,7 +38,7 @@ def eval_at_fit_start(context: Context) -> Iterator[Hit]:
         return
     for site in context.sites:
         host = _host(context, site)
-        if not _drops(site) or host is None or host.training:
+        if not drops(site) or host is None or host.training:
             continue
         if _is_frozen(_block_of(context, site.path)):
             continue  # a frozen part is put into evaluation on purpose
@@ -70,7 +66,7 @@ def frozen_with_dropout(context: Context) -> Iterator[Hit]:
     for site in context.sites:
         host = _host(context, site)
         switched_off = context.model.training and host is not None and not host.training
-        if not _drops(site) or switched_off:
+        if not drops(site) or switched_off:
             continue
         part = _frozen_part(context, site.path)
         if part is not None and not _gets_trained_features(context, site):
@@ -134,7 +130,7 @@ def compiled_with_float_rates(context: Context) -> Iterator[Hit]:
     floats = [
         site
         for site in context.sites
-        if _drops(site)
+        if drops(site)
         and not isinstance(getattr(site.owner, "layer", site.owner), RateLayer)
         and any(_within(site.path, path) for path in compiled)
     ]
