@@ -49,7 +49,7 @@ def read_record(path: str | Path, *, rates: bool = True) -> Record:
             try:
                 row = data.parse(line)
                 kind = data.text(row.pop("type", None))
-                read = data.one_of(_READERS)(kind)
+                read = data.one_of(tuple(_READERS))(kind)
                 if kind in _ONCE:  # a resumed run writes them again
                     written = json.dumps(row, sort_keys=True)
                     if written in known:
