@@ -29,7 +29,7 @@ def measured(validation: Mapping[str, float], reading: Reading) -> Row:
     return row | reading.units
 
 
-def checked_loaders(shifted: Mapping[str, int] | None) -> dict[str, int]:
+def checked_loaders(shifted: Any) -> dict[str, int]:
     """Return names of validation loaders with their index, if that is what they are."""
     if not isinstance(shifted, Mapping | None):
         msg = f"Expected `shifted` to be as in {{'fog': 1}}, got {shown(shifted)}."

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ def rows_of(length: int) -> Check:
     return check
 
 
-def one_of(choices: Sequence[str]) -> Check:
+def one_of(choices: Collection[str]) -> Check:
     """Take one of some texts."""
 
     def check(value: Any) -> str:

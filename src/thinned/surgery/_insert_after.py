@@ -31,8 +31,9 @@ def plan_after(model: nn.Module, after: Key | Iterable[Key], scope: Scope) -> Pl
     Raises:
         TypeError: if a key is neither a class nor a name.
     """
-    several = isinstance(after, Iterable) and not isinstance(after, str | type)
-    keys: list[Any] = list(after) if several else [after]
+    keys: list[Any] = [after]
+    if isinstance(after, Iterable) and not isinstance(after, str | type):
+        keys = list(after)
     for key in keys:
         if not isinstance(key, str) and not (isinstance(key, type) and issubclass(key, nn.Module)):
             msg = (
