@@ -30,8 +30,10 @@ class GroupWriter:
         self._widths = [site.width for site in sites]
         self._fixed = profile.fixed_shares(self._widths)
         shares = [1.0] * len(sites) if self._fixed is None else self._as_rates(self._fixed)
+        self._even = self._fixed is not None and set(shares) == {1.0}
         self._layers: list[int] = []
-        self._plain: list[tuple[int, dict[str, Any], str, float]] = []
+        # By attribute, as two plain lists: 200 sites are 200 places in memory as it is.
+        self._plain: dict[str, tuple[list[int], list[dict[str, Any]]]] = {}
         self._others: list[tuple[int, Site]] = []
         layers: list[RateLayer] = []
         for index, site in enumerate(sites):
@@ -42,33 +44,42 @@ class GroupWriter:
                 self._layers.append(index)
                 layers.append(owner)
             elif _is_plain(owner, site.attribute):
-                self._plain.append((index, vars(owner), site.attribute, shares[index]))
+                indices, attributes = self._plain.setdefault(site.attribute, ([], []))
+                indices.append(index)
+                attributes.append(vars(owner))
             else:
                 self._others.append((index, site))
-        uneven = any(shares[index] != 1.0 for index in self._layers)
-        self._many = ManyRates(layers, [shares[i] for i in self._layers] if uneven else None)
+        own = None if self._even else [shares[index] for index in self._layers]
+        self._many = ManyRates(layers, own)
 
     def write(self, rate: float) -> None:
         """Write the rate of the group, in [0, 1]."""
         rate = check_rate("rate", rate)
         if self._fixed is not None:
             self._many.set(rate)
-            for _, attributes, name, share in self._plain:
-                attributes[name] = rate * share
-            for index, site in self._others:
-                site.set(rate * self._fixed[index])
+            if not (self._plain or self._others):
+                return
+        if self._even:
+            for name, (_, owners) in self._plain.items():
+                for attributes in owners:
+                    attributes[name] = rate
+            for _, site in self._others:
+                site.set(rate)
             return
         rates = self.rates(rate)
-        self._many.set_each([rates[index] for index in self._layers])
-        for index, attributes, name, _ in self._plain:
-            attributes[name] = rates[index]
+        if self._fixed is None:
+            self._many.set_each([rates[index] for index in self._layers])
+        for name, (indices, owners) in self._plain.items():
+            for index, attributes in zip(indices, owners, strict=True):
+                attributes[name] = rates[index]
         for index, site in self._others:
             site.set(rates[index])
 
     def read(self) -> list[float]:
         """Return the rates that the sites hold, in their order."""
         held: dict[int, float] = dict(zip(self._layers, self._many.get(), strict=True))
-        held.update((index, attributes[name]) for index, attributes, name, _ in self._plain)
+        for name, (indices, owners) in self._plain.items():
+            held.update(zip(indices, [attributes[name] for attributes in owners], strict=True))
         held.update((index, site.rate) for index, site in self._others)
         return [held[index] for index in range(len(self._widths))]
 

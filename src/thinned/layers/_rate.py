@@ -177,5 +177,7 @@ def require_dropout_like(cls: type, module: nn.Module) -> None:
 
 def rate_tensor(rate: float, device: torch.device | None = None) -> Tensor:
     """Return a rate as a 0-dim tensor that compiled code can read."""
-    with torch.inference_mode(mode=False):  # else it could not be set outside of inference mode
-        return torch.full((), rate, dtype=torch.float32, device=device)
+    if torch.is_inference_mode_enabled():  # where it could not be set outside of it
+        with torch.inference_mode(mode=False):
+            return torch.full((), rate, dtype=torch.float32, device=device)
+    return torch.full((), rate, dtype=torch.float32, device=device)
