@@ -59,6 +59,12 @@ def test_without_decorrelation_they_are_the_same(folder):
     assert first["masks"] == second["masks"]
 
 
+def test_the_diagnosis_finds_masks_that_are_the_same_on_all_ranks(folder):
+    rule = "identical-masks-on-ranks"
+    assert [rule in found["findings"] for found in both(folder, "alike")] == [True, True]
+    assert [rule in found["findings"] for found in both(folder, "whole")] == [False, False]
+
+
 def test_resumed_from_an_epochs_end_the_weights_are_bitwise_equal(folder):
     whole, resumed = both(folder, "whole")[0], both(folder, "resumed")[0]
     assert resumed["weights"] == whole["weights"]
@@ -104,6 +110,13 @@ def test_a_rank_that_dies_does_not_leave_the_other_waiting(tmp_path):
     assert done.returncode != 0
     assert "the second rank dies" in done.stderr
     assert time.monotonic() - began < 120
+
+
+def test_a_rank_that_is_killed_does_not_leave_the_other_waiting(tmp_path):
+    began = time.monotonic()
+    done = run(tmp_path, "killed", timeout=120)
+    assert done.returncode != 0
+    assert time.monotonic() - began < 120  # Lightning or gloo, whoever notices first, ends it
 
 
 def test_spawned_processes_get_the_callbacks_by_pickle(tmp_path):

@@ -63,6 +63,13 @@ def test_ranks_with_the_same_generator_are_found():
     assert "Of 2 ranks only 1" in finding.message
 
 
+def test_a_schedule_that_begins_at_0_hides_no_ranks():
+    digests, rule = ("3fa0", "3fa0"), "identical-masks-on-ranks"
+    model = mlp(nn.Dropout(0.0))
+    assert rule in found(model, X, rank_generator_digests=digests, scheduled=True)
+    assert rule not in found(model, X, rank_generator_digests=digests, scheduled=False)
+
+
 @pytest.mark.parametrize(
     ("rate", "digests"), [(0.3, ("3fa0", "11c2")), (0.0, ("3fa0", "3fa0")), (0.3, ("3fa0",))]
 )

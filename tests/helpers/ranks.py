@@ -6,6 +6,8 @@ python ranks.py FOLDER SCENARIO...
 import hashlib
 import json
 import logging
+import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -20,6 +22,7 @@ from helpers import tiny
 from thinned import set_verbosity
 from thinned.callbacks import (
     AdaptiveDropout,
+    Diagnosis,
     DropoutScheduler,
     LayerInsert,
     LayerSwap,
@@ -66,6 +69,7 @@ class Masks(pl.Callback):
             "history": [row for monitor in self.monitors for row in monitor.history],
             "verdict": [repr(getattr(each, "verdict", None)) for each in self.monitors],
             "after": sorted({type(module).__name__ for module in pl_module.modules()}),
+            "findings": [f.rule for c in trainer.callbacks for f in getattr(c, "findings", ())],
         }
         path = Path(f"{self.path}.{trainer.global_rank}.json")
         path.write_text(json.dumps(found))
@@ -78,6 +82,14 @@ class Dies(tiny.TinyModule):
         if batch_idx == 1 and self.global_rank == 1:
             raise LookupError("the second rank dies")
         return super().training_step(batch, batch_idx)
+
+
+class Killed(tiny.TinyModule):
+    """Is gone without a word on one rank, when validation begins on both."""
+
+    def on_validation_epoch_start(self):
+        if not self.trainer.sanity_checking and self.global_rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Learns(tiny.TinyModule):
@@ -116,6 +128,7 @@ def everything(folder, **options):
         LayerInsert("dropout", 0.1, after="ReLU"),
         scheduler,
         OverfittingMonitor("val_loss"),
+        Diagnosis(),
         RunRecord(folder / "record"),
         tiny.saver(folder / "saved", filename="{epoch}"),
     ]
@@ -179,6 +192,11 @@ def scenario_mask(folder):
 def scenario_dies(folder):
     scheduler, callbacks = everything(folder / "dies")
     fit(folder, "dies", callbacks, scheduler, Dies())
+
+
+def scenario_killed(folder):
+    scheduler, callbacks = everything(folder / "killed")
+    fit(folder, "killed", callbacks, scheduler, Killed())
 
 
 def scenario_spawn(folder):

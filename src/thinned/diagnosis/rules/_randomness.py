@@ -78,8 +78,9 @@ def _in(site: Site, path: str) -> bool:
 def identical_masks_on_ranks(context: Context) -> Iterator[Hit]:
     """Ranks whose generators are alike: each draws the same masks, so they add no variety."""
     digests = context.rank_generator_digests or ()
-    if len(set(digests)) == len(digests) or not any(drops(site) for site in context.sites):
-        return
+    later = context.scheduled and any(site.live is not False for site in context.sites)
+    if len(set(digests)) == len(digests) or not (later or any(map(drops, context.sites))):
+        return  # a schedule may begin at 0, where nothing drops yet
     yield Hit(
         path="",
         message=f"Of {len(digests)} ranks only {len(set(digests))} have a random state of their "
