@@ -67,6 +67,22 @@ def cost(row: layers.Variant) -> list[str]:
     return list(lines.values())
 
 
+def effects(row: layers.Variant) -> list[str]:
+    """Return what the technique did in the evidence, against the same network without it."""
+    network, tuned, lines = "", False, []
+    for line in (DOCS / "evidence" / "techniques.md").read_text("utf-8").splitlines():
+        cells = [cell.strip(" *").replace("**", "") for cell in line.strip("|").split("|")]
+        if line.startswith("### "):
+            network = line[4:]
+        elif cells[0] in ("arm", "at the best checkpoint"):
+            tuned = cells[0] == "arm"
+        arms = cells[0].lower().replace("conv", "").split(", ")
+        if tuned and row.name.replace("_", "") in arms:
+            at = f" ({cells[0]})" if len(arms) > 1 or "Conv" in cells[0] else ""
+            lines.append(f"{network}{at}: test loss {cells[3]}, error {cells[5]} points")
+    return lines
+
+
 class Drawing(SphinxDirective):
     """What the three have in common."""
 
@@ -118,6 +134,9 @@ class Technique(Drawing):
             facts["Time"] = "<br>".join(
                 [*measured, "forward and backward: [benchmarks](../benchmarks.md)"]
             )
+        source = "against none, tuned alike, at the end: [evidence](../evidence/techniques.md)"
+        facts["Effect"] = "<br>".join([*effects(row), source]) if effects(row) else "not measured"
+        self.env.note_dependency(str(DOCS / "evidence" / "techniques.md"))
         table = "\n".join(f"| {name} | {text} |" for name, text in facts.items())
         listed = self.parse(f"| | |\n|---|---|\n{table}")
         return [
