@@ -73,11 +73,12 @@ class Networks:
 
 def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """3 x 3 convolution of images [runs, batch, channels, side, side], ReLU, 2 x 2 maximum."""
-    runs, batch, _, side, _ = x.shape
-    patches = F.unfold(x.flatten(0, 1), 3, padding=1).transpose(1, 2)
-    out = torch.baddbmm(bias, patches.reshape(runs, batch * side * side, -1), weight)
-    out = out.view(runs * batch, side, side, -1).permute(0, 3, 1, 2)
-    return F.max_pool2d(out, 2).relu().unflatten(0, (runs, batch))
+    runs, batch, channels, side, _ = x.shape
+    images = x.transpose(0, 1).reshape(batch, runs * channels, side, side)
+    kernels = weight.transpose(1, 2).reshape(-1, channels, 3, 3)
+    out = F.conv2d(images, kernels, bias.flatten(), padding=1, groups=runs)
+    out = F.max_pool2d(out, 2).relu()
+    return out.view(batch, runs, -1, side // 2, side // 2).transpose(0, 1)
 
 
 def losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,95 @@
+"""`scripts/adaptive` trains many networks side by side; each has to be what it is alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+def single(nets, run):
+    """The run's weights in modules of torch."""
+    layers, left = [], list(zip(nets.weights, nets.biases, strict=True))
+    if nets.conv:
+        for (weight, bias), size in zip(left[:2], (1, 8), strict=True):
+            layer = nn.Conv2d(size, weight.shape[-1], 3, padding=1)
+            layer.weight.data = weight[run].T.reshape(layer.weight.shape).detach()
+            layer.bias.data = bias[run, 0].detach()
+            layers += [layer, nn.ReLU(), nn.MaxPool2d(2)]
+        layers.append(nn.Flatten())
+        left = left[2:]
+    for weight, bias in left:
+        layer = nn.Linear(*weight.shape[1:])
+        layer.weight.data, layer.bias.data = weight[run].T.detach(), bias[run, 0].detach()
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@pytest.mark.parametrize("conv", [False, True])
+def test_a_run_gives_the_logits_of_its_network(conv):
+    from _adaptive_nets import Networks, losses
+
+    nets = Networks(64, 10, (12, 7), conv=conv)
+    nets.begin([torch.Generator().manual_seed(seed) for seed in (0, 1)], copies=2)
+    x, labels = torch.rand(4, 5, 64), torch.randint(10, (4, 5))
+    logits = nets(x)
+    assert torch.equal(nets.weights[0][0], nets.weights[0][1])
+    assert not torch.equal(nets.weights[0][1], nets.weights[0][2])
+    for run in range(4):
+        alone = single(nets, run)(x[run].view(5, 1, 8, 8) if conv else x[run])
+        torch.testing.assert_close(logits[run], alone)
+        expected = F.cross_entropy(alone, labels[run])
+        torch.testing.assert_close(losses(logits, labels)[run], expected)
+
+
+def test_methods_of_a_seed_differ_by_their_rates_alone():
+    import dataclasses
+
+    import _adaptive_sim as sim
+    import _adaptive_tasks as tasks
+
+    task = dataclasses.replace(tasks.TEN["wine40"], steps=40)
+    both = [lambda _, rate=rate: sim.Controller(rate) for rate in (0.5, 0.0, 0.5)]
+    found = sim.train(task, [3, 4], both)
+    assert found["test"].shape == (2, 3, 2)
+    assert np.array_equal(found["test"][:, 0], found["test"][:, 2])
+    assert (found["test"][:, 0] != found["test"][:, 1]).all()
+    alone = sim.train(task, [4], both[:2])
+    np.testing.assert_allclose(alone["test"][0], found["test"][1, :2], rtol=1e-4)
+
+
+def test_the_splits_of_a_task_do_not_overlap_and_the_test_set_is_clean():
+    import _adaptive_tasks as tasks
+
+    split = tasks.TEN["digits200_ln20"].split(7)
+    rows = [{x.numpy().tobytes() for x in part[0]} for part in (split.train, split.val, split.test)]
+    assert [len(part) for part in rows] == [200, 50, 400]
+    assert len(set.union(*rows)) == 650
+    digits, labels = tasks.real("digits")
+    true = {x.astype("float32").tobytes(): y for x, y in zip(digits, labels, strict=True)}
+    wrong = [
+        np.mean([true[x.numpy().tobytes()] != y for x, y in zip(*part, strict=True)])
+        for part in (split.train, split.test)
+    ]
+    assert 0.1 < wrong[0] < 0.27
+    assert wrong[1] == 0
+
+
+def test_the_short_form_runs(tmp_path):
+    command = [sys.executable, str(SCRIPTS / "adaptive"), str(tmp_path), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "| digits60 |" in done.stdout
+    assert "`AdaptiveDropout()`" in done.stdout
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout.splitlines() == done.stdout.splitlines()[2:]  # nothing is trained twice
