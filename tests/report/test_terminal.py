@@ -20,6 +20,17 @@ def test_verdict_figures_rates_and_report_are_told(tmp_path):
     assert "· " in told
 
 
+def test_a_page_below_the_present_folder_is_told_from_there(tmp_path, monkeypatch):
+    record = read_run(records.write_run(tmp_path / "runs" / "a"))
+    monkeypatch.chdir(tmp_path)
+    told = drawn(record, tmp_path / "runs" / "a" / "report.html")
+    assert " runs/a/report.html" in told
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert str(tmp_path) in drawn(record, tmp_path / "runs" / "a" / "report.html", width=300)
+
+
 def test_markup_in_names_stays_text(tmp_path):
     folder = records.write_run(tmp_path / "[bold]a[/bold]", metric="[red]loss")
     told = drawn(read_run(folder), width=300)  # wide: a long folder's name is not broken

@@ -19,7 +19,9 @@ from omegaconf import DictConfig
 
 from thinned._log import logger
 from thinned.callbacks import RunRecord
+from thinned.callbacks._identity import without_secrets
 from thinned.callbacks._lightning import all_callbacks
+from thinned.report._format import from_here
 
 from ._build import build, build_all
 from ._errors import ConfigError
@@ -55,14 +57,14 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         model = _model(cfg, data)
         trainer = _trainer(cfg, plain, folder)
         for one in trainer.loggers:
-            one.log_hyperparams(dict(plain))
+            one.log_hyperparams(without_secrets(dict(plain)))
         with _refusals():
             trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
         metrics = _numbers(trainer)
         objective = _objective(plain["objective"], metrics)
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
             metrics |= _test(trainer, model, data)
-        logger.info("%s: %s", _short(folder), _line(metrics))
+        logger.info("%s: %s", from_here(folder), _line(metrics))
         halvings = [c for c in all_callbacks(trainer) if isinstance(c, SuccessiveHalving)]
     return Result(metrics, objective, halvings[0].stopped_at if halvings else None)
 
@@ -185,13 +187,6 @@ def _quiet() -> Iterator[None]:
         finally:
             for one, level in zip(voices, levels, strict=True):
                 one.setLevel(level)
-
-
-def _short(folder: Path) -> str:
-    try:
-        return str(folder.relative_to(Path.cwd()))
-    except ValueError:
-        return str(folder)
 
 
 def _line(metrics: Mapping[str, float]) -> str:

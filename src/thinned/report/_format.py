@@ -1,6 +1,7 @@
-"""Numbers as text: as many digits as the error allows."""
+"""Numbers as text, as many digits as the error allows; and paths."""
 
 import math
+from pathlib import Path
 
 
 def plus_minus(mean: float, se: float | None) -> str:
@@ -62,3 +63,11 @@ def decimals(error: float) -> int:
     if error <= 0:
         return 4
     return min(8, max(0, 1 - math.floor(math.log10(error))))
+
+
+def from_here(path: Path) -> str:
+    """Write a path as it is shortest from the present folder, so that a line can hold it."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (OSError, ValueError):  # elsewhere, or the present folder is gone
+        return str(path)

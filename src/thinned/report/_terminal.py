@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thinned.report._answer import answer
-from thinned.report._format import short
+from thinned.report._format import from_here, short
 from thinned.report._record import Record
 
 _STYLES = {"good": "green", "bad": "red", "warn": "yellow", "calm": "cyan"}
@@ -32,7 +32,7 @@ def summary(record: Record, page: Path | None = None) -> Panel:
         rows.add_row("rates", Text(rates))
     if found.action:
         rows.add_row("now", Text(found.action))
-    rows.add_row("report", Text(str(page or record.path)))
+    rows.add_row("report", Text(from_here(page or record.path)))
     word = f"{found.word}: " if found.word else ""
     title = Text(f"{word}{found.headline}", style=f"bold {_STYLES[found.tone]}")
     body = Table.grid()
