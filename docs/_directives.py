@@ -79,7 +79,7 @@ def effects(row: layers.Variant) -> list[str]:
         arms = cells[0].lower().replace("conv", "").split(", ")
         if tuned and row.name.replace("_", "") in arms:
             at = f" ({cells[0]})" if len(arms) > 1 or "Conv" in cells[0] else ""
-            lines.append(f"{network}{at}: test loss {cells[3]}, error {cells[5]} points")
+            lines.append(f"{network}{at}: test loss {cells[3]}, points of error {cells[5]}")
     return lines
 
 
