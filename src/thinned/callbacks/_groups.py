@@ -50,14 +50,12 @@ class Group:
             self._writer.write(rate)
             self._written = rate
 
-    def verify(self) -> None:
-        """Warn, once, if a site does not hold the rate that it was given."""
-        if self._warned or self._written is None:
-            return
-        shares = self._writer.rates(self._written)
-        if self._writer.read() == shares:
-            return
-        for site, share in zip(self.sites, shares, strict=True):
+    def verify(self) -> float:
+        """Return the largest rate, read back; warn, once, if a site does not hold its own."""
+        held = self._writer.read()
+        if self._warned or self._written is None or held == self._writer.expected(self._written):
+            return float(max(held))
+        for site, share in zip(self.sites, self._writer.rates(self._written), strict=True):
             given = share if site.levels is None else site.levels.nearest(share)
             if abs(site.rate - given) > 1e-6:
                 self._warned = True
@@ -67,7 +65,8 @@ class Group:
                     ThinnedWarning,
                     stacklevel=2,
                 )
-                return
+                break
+        return float(max(held))
 
     def _plan_levels(self) -> None:
         """Choose the few rates of sites that cannot move freely in compiled code."""

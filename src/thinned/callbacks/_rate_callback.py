@@ -34,10 +34,9 @@ class RateCallback(pl.Callback):
         """Find the sites."""
         raise NotImplementedError
 
-    def _verify(self) -> None:
-        """Say so if a site does not hold what it was given."""
-        for group in self._groups:
-            group.verify()
+    def _verified(self) -> dict[str, float]:
+        """Return the rates, and say so if a site does not hold what it was given."""
+        return {group.name: group.verify() for group in self._groups}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the sites, after all set-up and edits, whatever the order of the callbacks."""
@@ -69,8 +68,7 @@ class RateCallback(pl.Callback):
         if step is None or step == self._logged:
             return
         self._logged = step
-        self._verify()
-        values = {f"dropout/{name}/rate": rate for name, rate in self.rates.items()}
+        values = {f"dropout/{name}/rate": rate for name, rate in self._verified().items()}
         publish(trainer, values)
         send(trainer, values, step)
 

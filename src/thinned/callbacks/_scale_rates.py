@@ -95,6 +95,9 @@ class ScaleRates(RateCallback):
         self._set(trainer)
         self._log(trainer)
 
+    def _verified(self) -> dict[str, float]:
+        return self.rates
+
     def _find(self, model: pl.LightningModule) -> None:
         base = None if self._scale is None else self._scale.base
         self._scale = RateScale(self._choice(model), base=base)

@@ -49,6 +49,10 @@ class GroupWriter:
                 attributes.append(vars(owner))
             else:
                 self._others.append((index, site))
+        self._order = list(self._layers)
+        for indices, _ in self._plain.values():
+            self._order += indices
+        self._order += [index for index, _ in self._others]
         own = None if self._even else [shares[index] for index in self._layers]
         self._many = ManyRates(layers, own)
 
@@ -57,16 +61,16 @@ class GroupWriter:
         rate = check_rate("rate", rate)
         if self._fixed is not None:
             self._many.set(rate)
-            if not (self._plain or self._others):
-                return
         if self._even:
             for name, (_, owners) in self._plain.items():
                 for attributes in owners:
                     attributes[name] = rate
             for _, site in self._others:
                 site.set(rate)
-            return
-        rates = self.rates(rate)
+        elif self._plain or self._others or self._fixed is None:
+            self._write_each(self.rates(rate))
+
+    def _write_each(self, rates: Sequence[float]) -> None:
         if self._fixed is None:
             self._many.set_each([rates[index] for index in self._layers])
         for name, (indices, owners) in self._plain.items():
@@ -76,12 +80,19 @@ class GroupWriter:
             site.set(rates[index])
 
     def read(self) -> list[float]:
-        """Return the rates that the sites hold, in their order."""
-        held: dict[int, float] = dict(zip(self._layers, self._many.get(), strict=True))
-        for name, (indices, owners) in self._plain.items():
-            held.update(zip(indices, [attributes[name] for attributes in owners], strict=True))
-        held.update((index, site.rate) for index, site in self._others)
-        return [held[index] for index in range(len(self._widths))]
+        """Return the rates that the sites hold, in the order of :meth:`expected`."""
+        held = self._many.get()
+        for name, (_, owners) in self._plain.items():
+            held += [attributes[name] for attributes in owners]
+        return held + [site.rate for _, site in self._others]
+
+    def expected(self, rate: float) -> list[float]:
+        """Return what :meth:`read` finds after a write of the group's rate."""
+        given = self.rates(rate)
+        for index, site in self._others:
+            if site.levels is not None:
+                given[index] = site.levels.nearest(given[index])
+        return [given[index] for index in self._order]
 
     def rates(self, rate: float) -> list[float]:
         """Return what each site gets of the group's rate."""
