@@ -19,9 +19,9 @@ from omegaconf import DictConfig
 
 from thinned._log import logger
 from thinned.callbacks import RunRecord
-from thinned.callbacks._identity import without_secrets
 from thinned.callbacks._lightning import all_callbacks
 from thinned.report._format import from_here
+from thinned.report._secrets import without_secrets
 
 from ._build import build, build_all
 from ._errors import ConfigError

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thinned._errors import ThinnedWarning
+from thinned.report._secrets import overrides_without_secrets
 
 NAME = "status.json"
 
@@ -27,7 +28,7 @@ class JobStatus:
         self.path = Path(folder) / NAME
         self._content: dict[str, Any] = {
             "status": "running",
-            "overrides": overrides,
+            "overrides": overrides_without_secrets(overrides),
             "started": time.time(),
             "pid": os.getpid(),
         }

@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 
 from thinned.callbacks import _collect as collect
 from thinned.report import RecordWriter, host_mark
+from thinned.report._secrets import overrides_without_secrets, without_secrets
 
 _PACKAGES = ("thinned", "torch", "lightning", "pytorch-lightning", "torchmetrics", "hydra-core")
-_SECRETS = ("key", "token", "password", "secret", "credential")
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
@@ -53,31 +53,10 @@ def header(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": int(seed) if seed.lstrip("-").isdigit() else None,
         "config": without_secrets(config),
-        "overrides": list(hydra.overrides.task) if hydra is not None else [],
+        "overrides": overrides_without_secrets(hydra.overrides.task) if hydra is not None else [],
         "environment": _environment(trainer),
         "process": {"pid": os.getpid(), "host": host_mark()},
     }
-
-
-def without_secrets(value: Any) -> Any:
-    """Hide what a page must not show: values under names such as ``api_key``.
-
-    Example:
-        >>> without_secrets({"wandb": {"api_key": "123", "project": "p"}, "key": 1})
-        {'wandb': {'api_key': '(hidden)', 'project': 'p'}, 'key': 1}
-    """
-    if isinstance(value, Mapping):
-        return {
-            name: "(hidden)" if _is_secret(str(name), each) else without_secrets(each)
-            for name, each in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [without_secrets(each) for each in value]
-    return value
-
-
-def _is_secret(name: str, value: Any) -> bool:
-    return isinstance(value, str) and any(name.lower().endswith(word) for word in _SECRETS)
 
 
 def _is_of_this_run(logger: Any, log_dir: str) -> bool:
