@@ -1,7 +1,7 @@
 """Writes a group's rates to its sites, and reads them back, cheaply enough for every step."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -11,6 +11,14 @@ from thinned.layers._rate import RateLayer
 from thinned.schedules import Profile
 from thinned.surgery import Site
 from thinned.surgery._inserted import Inserted
+
+
+class _Plain(NamedTuple):
+    """Sites whose rate lies in an attribute: which, the dictionaries, and their shares."""
+
+    indices: list[int]
+    owners: list[dict[str, Any]]
+    shares: list[float]
 
 
 class GroupWriter:
@@ -32,8 +40,8 @@ class GroupWriter:
         shares = [1.0] * len(sites) if self._fixed is None else self._as_rates(self._fixed)
         self._even = self._fixed is not None and set(shares) == {1.0}
         self._layers: list[int] = []
-        # By attribute, as two plain lists: 200 sites are 200 places in memory as it is.
-        self._plain: dict[str, tuple[list[int], list[dict[str, Any]]]] = {}
+        # By attribute, as plain lists: 200 sites are 200 places in memory as it is.
+        self._plain: dict[str, _Plain] = {}
         self._others: list[tuple[int, Site]] = []
         layers: list[RateLayer] = []
         for index, site in enumerate(sites):
@@ -44,14 +52,15 @@ class GroupWriter:
                 self._layers.append(index)
                 layers.append(owner)
             elif _is_plain(owner, site.attribute):
-                indices, attributes = self._plain.setdefault(site.attribute, ([], []))
-                indices.append(index)
-                attributes.append(vars(owner))
+                plain = self._plain.setdefault(site.attribute, _Plain([], [], []))
+                plain.indices.append(index)
+                plain.owners.append(vars(owner))
+                plain.shares.append(shares[index])
             else:
                 self._others.append((index, site))
         self._order = list(self._layers)
-        for indices, _ in self._plain.values():
-            self._order += indices
+        for plain in self._plain.values():
+            self._order += plain.indices
         self._order += [index for index, _ in self._others]
         own = None if self._even else [shares[index] for index in self._layers]
         self._many = ManyRates(layers, own)
@@ -59,22 +68,24 @@ class GroupWriter:
     def write(self, rate: float) -> None:
         """Write the rate of the group, in [0, 1]."""
         rate = check_rate("rate", rate)
-        if self._fixed is not None:
-            self._many.set(rate)
-        if self._even:
-            for name, (_, owners) in self._plain.items():
-                for attributes in owners:
-                    attributes[name] = rate
-            for _, site in self._others:
-                site.set(rate)
-        elif self._plain or self._others or self._fixed is None:
+        if self._fixed is None:
             self._write_each(self.rates(rate))
+            return
+        self._many.set(rate)
+        for name, plain in self._plain.items():
+            if self._even:
+                for attributes in plain.owners:
+                    attributes[name] = rate
+            else:
+                for attributes, share in zip(plain.owners, plain.shares, strict=True):
+                    attributes[name] = rate * share
+        for index, site in self._others:
+            site.set(rate * self._fixed[index])
 
     def _write_each(self, rates: Sequence[float]) -> None:
-        if self._fixed is None:
-            self._many.set_each([rates[index] for index in self._layers])
-        for name, (indices, owners) in self._plain.items():
-            for index, attributes in zip(indices, owners, strict=True):
+        self._many.set_each([rates[index] for index in self._layers])
+        for name, plain in self._plain.items():
+            for index, attributes in zip(plain.indices, plain.owners, strict=True):
                 attributes[name] = rates[index]
         for index, site in self._others:
             site.set(rates[index])
@@ -82,8 +93,8 @@ class GroupWriter:
     def read(self) -> list[float]:
         """Return the rates that the sites hold, in the order of :meth:`expected`."""
         held = self._many.get()
-        for name, (_, owners) in self._plain.items():
-            held += [attributes[name] for attributes in owners]
+        for name, plain in self._plain.items():
+            held += [attributes[name] for attributes in plain.owners]
         return held + [site.rate for _, site in self._others]
 
     def expected(self, rate: float) -> list[float]:
