@@ -158,33 +158,15 @@ def _(hit: Tensor, blocks: list[int]) -> Tensor:
 
 
 class DropBlock1d(_DropBlock):
-    r"""Drop contiguous stretches of a signal.
+    """Drop contiguous stretches of a signal.
 
-    As :class:`DropBlock2d`, with blocks of ``block_size`` positions.
-
-    Args:
-        p: the rate, the share of positions that is dropped, in [0, 1].
-        block_size: length of a block; at most the signal's length is used.
-        per_channel: draw for each channel, or share the blocks among them.
-        gamma: ``"exact"`` or ``"paper"``, see :class:`DropBlock2d`.
-
-    Shape:
-        - Input: :math:`(N, C, L)`.
-        - Output: as the input.
-
-    Raises:
-        ValueError: if ``p`` is outside [0, 1], or the input has another number of axes.
-        TypeError: if ``p`` is not a number.
+    As :class:`DropBlock2d`, for inputs :math:`(N, C, L)` and stretches of ``block_size`` positions.
 
     Example:
         >>> _ = torch.manual_seed(0)
         >>> layer = DropBlock1d(0.3, block_size=3)
         >>> (layer(torch.ones(1, 1, 12)) != 0).int()
         tensor([[[0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]]], dtype=torch.int32)
-
-    References:
-        Ghiasi, Lin, Le (2018), *DropBlock: A regularization method for convolutional networks*,
-        algorithm 1, https://arxiv.org/abs/1810.12890
     """
 
     spatial = 1
@@ -236,32 +218,15 @@ class DropBlock2d(_DropBlock):
 
 
 class DropBlock3d(_DropBlock):
-    r"""Drop contiguous cubes of a volume.
+    """Drop contiguous cubes of a volume.
 
-    As :class:`DropBlock2d`, with cubes of ``block_size`` positions a side.
-
-    Args:
-        p: the rate, the share of positions that is dropped, in [0, 1].
-        block_size: side of a cube; at most the volume's own side is used.
-        per_channel: draw for each channel, or share the cubes among them.
-        gamma: ``"exact"`` or ``"paper"``, see :class:`DropBlock2d`.
-
-    Shape:
-        - Input: :math:`(N, C, D, H, W)`.
-        - Output: as the input.
-
-    Raises:
-        ValueError: if ``p`` is outside [0, 1], or the input has another number of axes.
-        TypeError: if ``p`` is not a number.
+    As :class:`DropBlock2d`, for inputs :math:`(N, C, D, H, W)` and cubes of ``block_size``
+    positions a side.
 
     Example:
         >>> layer = DropBlock3d(0.2, block_size=3).eval()
         >>> layer(torch.ones(1, 1, 4, 4, 4)).sum()
         tensor(64.)
-
-    References:
-        Ghiasi, Lin, Le (2018), *DropBlock: A regularization method for convolutional networks*,
-        algorithm 1, https://arxiv.org/abs/1810.12890
     """
 
     spatial = 3
