@@ -101,9 +101,27 @@ def test_joint_scores_need_shared_masks():
     assert about["row"] < 0.02
 
 
-def test_rows_that_depend_on_each_other_are_refused():
-    with pytest.raises(ValueError, match="one whose rows depend on each other"):
-        shared(Recurrent(batch_first=False).eval(), rows(7, 4, 6))
+def test_rows_that_depend_on_each_other_are_refused_every_time():
+    model = Recurrent(batch_first=False).eval()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="one whose rows depend on each other"):
+            shared(model, rows(7, 4, 6))
+
+
+@pytest.mark.parametrize("wrap", ["inference", "autocast", "compiled"])
+def test_rows_share_masks_in_one_forward_in_every_mode(wrap):
+    model, x = conv(nn.Dropout2d(0.3), tail=[nn.Dropout(0.5)]).eval(), rows(4, 3, 8, 8)
+    if wrap == "compiled":
+        model = torch.compile(model, backend="aot_eager")
+    with (
+        torch.inference_mode(wrap == "inference"),
+        torch.autocast("cpu", enabled=wrap == "autocast"),
+    ):
+        found = shared(model, x)
+        alone = [shared(model, x[i : i + 1]).samples for i in range(4)]
+    assert "a row" not in found.method
+    assert torch.allclose(found.samples.float(), torch.cat(alone, 1).float(), atol=1e-2)
+    assert float(found.samples.float().std(0).min()) > 0.0
 
 
 def test_an_input_without_rows_is_refused():

@@ -57,7 +57,7 @@ def mc_predict(
             rows of a sample have the same, as from one set of weights, which joint scores need
             (`thinned.uncertainty.batch_bald`, `thinned.uncertainty.epig`). Then calls with the same
             seed have the same masks, whatever the batch and its size: so ``seed=`` makes it one
-            mask for a whole pass over the data.
+            mask for a whole pass over the data. Samples are then predicted one at a time.
         classes: whether the outputs are logits of shape :math:`(N, C, *)`; None takes them for
             logits if they have two dimensions and at least two columns.
         keep_samples: keep all samples in the prediction, shape :math:`(T, N, *)`.

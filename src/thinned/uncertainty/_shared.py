@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class OneMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
     """Draws for one row at every random call, and gives all rows the same.
 
     So as many numbers are drawn as for a row by itself, and a batch of any size gets from the same
-    seed what each of its rows would get alone.
+    seed what each of its rows would get alone. One object serves one forward.
 
     Args:
         drawn: the random calls, as a trial has shown them.
@@ -75,11 +75,6 @@ class OneMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.drawn, self.rows = drawn, rows
         self._next = 0
-
-    def __enter__(self) -> Self:
-        self._next = 0
-        super().__enter__()  # type: ignore[no-untyped-call]  # as above
-        return self
 
     def __torch_dispatch__(
         self, func: Operator, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -144,8 +139,9 @@ def drawn_by(model: nn.Module, x: Any, on: Sequence[Site]) -> tuple[Drawn, ...] 
     key = signature(x, on)
     if key not in known:
         first, last = two_rows(x)
-        known[key] = None
-        if not are_equal(first, last):  # such rows could not show that they depend on each other
+        if are_equal(first, last):  # such rows could not show that they depend on each other
+            known[key] = None
+        else:
             with generators_kept(seed=0):
                 _check_apart(model, first, last)
                 known[key] = _find(model, first, last)
