@@ -67,7 +67,8 @@ class GroupWriter:
 
     def write(self, rate: float) -> None:
         """Write the rate of the group, in [0, 1]."""
-        rate = check_rate("rate", rate)
+        if not 0.0 <= rate <= 1.0:
+            check_rate("rate", rate)
         if self._fixed is None:
             self._write_each(self.rates(rate))
             return
