@@ -41,7 +41,8 @@ def test_the_name_of_a_run_is_only_text(tmp_path, name):
         Path("deep/er/run/record.jsonl"),
         Path("deep/er/run/report.html"),
     }
-    assert read_record(folder).name == (name or "run")
+    shown = name.translate(dict.fromkeys([0, 13, 27], "\ufffd"))  # no orders for a terminal
+    assert read_record(folder).name == (shown or "run")
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "../c", "/escaped-absolutely"])

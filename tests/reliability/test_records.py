@@ -234,3 +234,43 @@ def test_a_checkpoint_cannot_make_a_record_of_anything(tmp_path, path):
     writer = RecordWriter(tmp_path / "run")
     with pytest.warns(ThinnedWarning, match="no ordinary file"):
         writer.copy_from(tmp_path / path)
+
+
+# The terminal.
+
+
+def test_no_record_gives_orders_to_a_terminal(tmp_path, capsys):
+    from thinned.app.cli import main
+
+    order = "\x1b]0;owned\x07\x1b[2J\x9b2J\r[bold]kept[/bold]"
+    folder = records.write_run(
+        tmp_path / "run",
+        metric=f"val_loss{order}",
+        name=order,
+        group=order,
+        end="failed",
+        error=order,
+        sites=(order,),
+    )
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "metrics.csv").write_text(f"epoch,step,val_loss{order[:20]}\n0,1,0.5\n")
+    assert main(["report", str(folder), str(tmp_path / "csv")]) == 0
+    assert main(["compare", str(folder), "--metric", "none"]) == 2
+    told = "".join(capsys.readouterr())
+    assert "[bold]kept[/bold]" in told
+    assert not {"\x1b", "\x07", "\x9b", "\r"} & set(told)
+
+
+def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path, capsys, monkeypatch):
+    from pathlib import Path
+
+    from thinned.app.cli import main
+
+    folder = records.write_run(tmp_path / "run")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert main(["report", str(folder)]) == 2
+    assert capsys.readouterr().err.startswith("thinned: [Errno 13] Permission denied")

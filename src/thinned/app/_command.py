@@ -28,10 +28,12 @@ def guarded(action: Callable[[], int]) -> int:
     """
     try:
         return action()
-    except (FileNotFoundError, ImportError, TypeError, ValueError) as error:
+    except (OSError, ImportError, TypeError, ValueError) as error:
+        from thinned.report._data import clean
+
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exception(error)
-        sys.stderr.write(f"thinned: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"thinned: {clean(' '.join(str(error).split()))}\n")
         return WRONG
 
 

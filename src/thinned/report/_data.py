@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ MAX_DEPTH = 32
 LARGEST = 2**53  # the whole numbers that a float holds exactly
 HUGE = 1e150  # what is larger counts as infinite, since its square has no float
 MAX_ITEMS = 1_000_000  # of one line or one YAML file, aliases counted as often as they stand
+_ESCAPED = re.compile(r"\\[ubf]")  # without which JSON holds neither control signs nor halves
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 Check = Callable[[Any], Any]
@@ -70,8 +73,8 @@ def parse(line: str) -> dict[str, Any]:
         msg = f"Expected a row, got {type(row).__name__}."
         raise ValueError(msg)
     check_size(row)
-    # Half of a character outside of Unicode's first plane is legal JSON, and no legal text.
-    return _whole_characters(row) if "\\ud" in line.lower() else row
+    cleaned: dict[str, Any] = clean(row) if _ESCAPED.search(line) else row
+    return cleaned
 
 
 def check_size(value: Any) -> None:
@@ -205,11 +208,20 @@ def _wrong(expected: str, value: Any) -> ValueError:
     return ValueError(f"Expected {expected}, got {str(value)[:80]!r}.")
 
 
-def _whole_characters(value: Any) -> Any:
+def clean(value: Any) -> Any:
+    r"""Return texts that a terminal shows and a file holds: no control signs, no half characters.
+
+    Half of a character outside of Unicode's first plane is legal JSON, and no legal text; a
+    terminal takes orders by control signs.
+
+    Example:
+        >>> clean({"a": ["\ud800b\x1b[2J", 1]})
+        {'a': ['?b\ufffd[2J', 1]}
+    """
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return _CONTROL.sub("\ufffd", value).encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
-        return [_whole_characters(each) for each in value]
+        return [clean(each) for each in value]
     if isinstance(value, dict):
-        return {_whole_characters(key): _whole_characters(each) for key, each in value.items()}
+        return {clean(key): clean(each) for key, each in value.items()}
     return value

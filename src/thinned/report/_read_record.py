@@ -59,7 +59,7 @@ def read_record(path: str | Path, *, rates: bool = True) -> Record:
             except ValueError:
                 record.skipped += bool(line.strip())
     record.metrics = _merged(record.metrics)
-    record.name = record.name or record.folder.name
+    record.name = record.name or data.clean(record.folder.name)
     return record
 
 

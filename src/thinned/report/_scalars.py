@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from thinned.report._data import HUGE, LARGEST
+from thinned.report._data import HUGE, LARGEST, clean
 from thinned.report._record import MetricRow, RateRow, Record, Source
 from thinned.report._writer import plain
 
@@ -47,9 +47,9 @@ def record_of_scalars(
             if 0.0 <= value <= 1.0:
                 rates.setdefault(step, {})[group[1]] = value
         elif key not in _NO_METRICS and abs(value) <= HUGE:
-            steps.setdefault(step, {})[key] = value
-    record = Record(path=path, source=source, config=plain(config or {}))
-    record.name = record.folder.name
+            steps.setdefault(step, {})[clean(str(key))] = value
+    record = Record(path=path, source=source, config=clean(plain(config or {})))
+    record.name = clean(record.folder.name)
     seed = record.config.get("seed")
     record.seed = seed if isinstance(seed, int) and abs(seed) <= LARGEST else None
     record.metrics = _rows(steps, epochs)
