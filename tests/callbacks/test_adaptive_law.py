@@ -25,10 +25,21 @@ def test_it_starts_high():
 
 def test_while_nothing_is_learned_it_falls_fast_whatever_the_shrunk_outputs_say():
     state = LAW.begin()
-    for progress in (0.1, 0.2):
+    for progress in (0.05, 0.1):
         state = step(state, val_loss=2.3, shrunk_loss=1.0, first_loss=2.3, progress=progress)
-    assert state.rate == pytest.approx(0.9 - 0.2 * LAW.fast)
+    assert state.rate == pytest.approx(0.9 - 0.1 * LAW.fast)
     assert not state.learning
+
+
+@pytest.mark.parametrize(
+    ("high", "low", "end"), [(0.95, 0.0, 0.3), (0.2, 0.0, 0.2), (0.95, 0.4, 0.4)]
+)
+def test_that_fall_ends_where_most_networks_learn(high, low, end):
+    law = dataclasses.replace(LAW, high=high, low=low, start=min(high, 0.9))
+    state = law.begin()
+    for index in range(20):
+        state = step(state, law, val_loss=2.3, first_loss=2.3, progress=index / 20)
+    assert state.rate == pytest.approx(end)
 
 
 def test_from_the_first_clear_fall_on_it_steers():
@@ -60,7 +71,7 @@ def test_it_falls_slowly_early_and_near_zero():
         0.1 * LAW.down * 0.1 / LAW.warm
     )
     low = dataclasses.replace(LEARNS, rate=0.05)
-    assert 0.05 - step(low, **unsure).rate == pytest.approx(0.1 * LAW.down * 4 * 0.05 * 0.95)
+    assert 0.05 - step(low, **unsure).rate == pytest.approx(0.1 * LAW.down * 0.19 * 0.01)
 
 
 def test_without_shrunk_outputs_the_training_loss_stands_in():

@@ -30,11 +30,13 @@ class AdaptiveLaw:
     """Start high, come down until the network learns, then keep it as sure as it should be.
 
     1. From a high start the rate falls fast until validation loss is below that of the untrained
-       network: a rate at which nothing is learned is too high, whatever comes later.
+       network: a rate at which nothing is learned is too high, whatever comes later. It stops at a
+       rate that lets most networks learn, for those that just need time.
     2. From then on the law asks after each validation whether the network is *too sure*: whether
        its outputs, shrunk by a quarter towards zero, have a lower validation loss. Then the rate
        rises. If they have a higher one, the rate falls, slowly at first: a network that is not
-       sure yet may just not have been trained for long. Near 0 it falls more slowly.
+       sure yet may just not have been trained for long. Below 0.5 it falls ever more slowly: a
+       little dropout rarely hurts.
 
     Where the loss of shrunk outputs is not known, the training loss (dropout on) against the
     validation loss takes its place: a network that fits its training set in spite of dropout
@@ -44,7 +46,8 @@ class AdaptiveLaw:
         start: the first rate.
         low: the lowest rate.
         high: the highest rate.
-        fast: fall of the rate over a whole training run while nothing is learned.
+        fast: fall of the rate, over a whole training run, while nothing is learned.
+        search: the rate at which that fall ends.
         down: the most that the rate falls over a whole training run afterwards.
         up: the most that it rises over a whole training run.
         gain: share of that most that a relative difference of losses of one gives.
@@ -60,13 +63,14 @@ class AdaptiveLaw:
         0.9
         >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.1)
         >>> round(state.rate, 2), state.learning  # not a thing learned: lower, fast
-        (0.6, False)
+        (0.45, False)
     """
 
     start: float = 0.9
     low: float = 0.0
     high: float = 0.95
-    fast: float = 3.0
+    fast: float = 4.5
+    search: float = 0.3
     down: float = 0.75
     up: float = 3.0
     gain: float = 20.0
@@ -108,17 +112,18 @@ class AdaptiveLaw:
         known = (state.first, first_loss, val_loss)
         first = next(loss for loss in known if loss is not None and math.isfinite(loss))
         learning = state.learning or val_loss < first - (1 - self.fallen) * abs(first)
+        low = self.low
         if not learning:
-            speed = -self.fast
+            speed, low = -self.fast, min(max(low, self.search), state.rate)
         elif signal > 0:
             speed = self.up * min(1.0, self.gain * signal)
         else:
             speed = self.down * max(-1.0, self.gain * signal)
-            speed *= min(1.0, 4 * state.rate * (1 - state.rate))
+            speed *= 4 * state.rate * (1 - state.rate) * min(1.0, 4 * state.rate**2)
             if progress is not None:
                 speed *= min(1.0, progress / self.warm)
         return AdaptiveState(
-            rate=max(self.low, min(self.high, state.rate + speed * share)),
+            rate=max(low, min(self.high, state.rate + speed * share)),
             progress=state.progress if progress is None else progress,
             first=first,
             learning=learning,
