@@ -1,7 +1,7 @@
 import pytest
 
 from helpers import records
-from thinned.report import compare, write_compare_page, write_page
+from thinned.report import RecordWriter, compare, write_compare_page, write_page
 
 pytestmark = pytest.mark.browser
 
@@ -26,6 +26,10 @@ def run_page(tmp_path_factory):
         config={HOSTILE: HOSTILE, "schedule": {"rate": 0.1}},
         overrides=["seed=1"],
     )
+    bins, curve = [[3, 0.4, 0.3], [9, 0.9, 0.8]], [[0.5, 0.1], [1.0, 0.3]]
+    scores = {"ece": 0.1, "nll": 0.5, "brier": 0.2, "aurc": 0.1, "bins": bins, "curve": curve}
+    row = {"stage": HOSTILE, "samples": 20, "rows": 12, "plain": scores, "sampled": scores}
+    RecordWriter(folder).write("calibration", **row)
     return write_page(folder)
 
 
@@ -83,7 +87,9 @@ def standing(page):
 
 
 def test_all_figures_of_a_run_are_drawn(run_view):
-    assert standing(run_view) == (5, 5)
+    assert standing(run_view) == (7, 7)
+    assert run_view.locator("#reliability .scatterlayer .trace").count() == 3
+    assert run_view.locator("#risk .scatterlayer .trace").count() == 2
     assert run_view.locator("#learning .scatterlayer .trace").count() == 3
     assert run_view.locator("#heat .heatmaplayer image, #heat .heatmaplayer path").count() > 0
 
@@ -193,5 +199,5 @@ def test_without_figures_the_numbers_remain(opened, run_page, tmp_path):
     broken.write_text(text.replace(packed, "AAAA"), "utf-8")
     page = opened(broken)
     assert page.evaluate("document.documentElement.dataset.ready") == "no"
-    assert page.get_by_text("could not be drawn").count() == 5
+    assert page.get_by_text("could not be drawn").count() == 7
     assert page.locator("h1").is_visible()
