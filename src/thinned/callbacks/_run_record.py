@@ -239,8 +239,7 @@ class RunRecord(pl.Callback):
         if writer is None:
             return
         row: dict[str, Any] = {"step": step, "epoch": collect.epochs_done(trainer)}
-        row["progress"] = collect.progress(trainer)
-        row["groups"] = collect.rates(trainer)
+        row["progress"], row["groups"] = collect.progress(trainer), collect.rates(trainer)
         self._rates_at = step
         planned = self._planned or step * 10  # of unknown length: ever more rarely
         if step >= self._due["sites"]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_NAMES = ("key", "token", "password", "secret", "credential")
+_NAMES: tuple[str, ...] = ("key", "token", "password", "secret", "credential")
 _NAMES += ("api_keys", "passwords", "secrets", "credentials")
 
 
