@@ -110,6 +110,11 @@ class DropoutScheduler(RateCallback):
         if self.only is None:  # else whoever chose says it
             for group in self._groups:
                 logger.info("%s", group)
+        for schedule in self.plan.values():
+            if schedule.needs_progress and not any(schedule(k / 100) for k in range(101)):
+                msg = f"{schedule} drops nothing: its rate is 0 from beginning to end. "
+                msg += "Give it a rate above 0; a control without dropout is schedule 0.0."
+                warnings.warn(msg, ThinnedWarning, stacklevel=2)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that the length of the training is known, and set the first rates."""
