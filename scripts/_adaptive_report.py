@@ -32,8 +32,10 @@ def write(folder: pathlib.Path, names: list[str]) -> None:
     tasks = read(folder, names)
     text = PAGE.read_text()
     for name, table in (("tasks", of_tasks(tasks)), ("methods", of_methods(tasks))):
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text = re.sub(
+            pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
+        )
     PAGE.write_text(text)
     picture.regrets(tasks, OURS, PAGE.with_name("adaptive-regret.svg"))
     runs = {task.task: load(folder, task.task) for task in tasks}
@@ -44,10 +46,10 @@ def of_tasks(tasks: list[TaskScores]) -> str:
     """A row for each task: final test loss of ours and of what it has to beat."""
     rows = [
         (
-            "| task | best rate | its loss | ours - best | within 1 SE | no dropout | 0.5 "
+            "| task | seeds | best rate | its loss | ours - best | within 1 SE | no dropout | 0.5 "
             "| temperature | grid by val. | worse than none | than 0.5 | best-epoch regret |"
         ),
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for task in tasks:
         ours = task.scores[OURS]
@@ -55,6 +57,7 @@ def of_tasks(tasks: list[TaskScores]) -> str:
         others = ("p=0.00", "p=0.50", "p=0, temperature", "grid by validation")
         cells = [
             task.task,
+            str(task.seeds),
             f"{best:.2f}",
             f"{task.scores[f'p={best:.2f}'].final.mean():.3f}",
             f"{ours.to_best.mean:+.3f} ± {ours.to_best.error:.3f}",
