@@ -112,7 +112,7 @@ def block(results: Results) -> str:
         more.append("| " + " | ".join([name, *cells]) + " |")
     told = (
         "**The interaction**: what dropout changes beside the other, minus what it changes alone. "
-        "0 would be additive; above 0 the two do in part the same work."
+        "0 would be additive; above 0 they do in part the same work, or are in each other's way."
     )
     return "\n\n".join(["\n".join(lines), told, "\n".join(more)])
 
