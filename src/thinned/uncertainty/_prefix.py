@@ -107,10 +107,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             step.likes.append((tensor.dtype, tensor.device))
             step.alias.append(next((i for i, each in enumerate(given) if each is tensor), None))
             alive.append(weakref.ref(tensor))
-        if isinstance(result, Tensor):
-            step.result = FORGOTTEN
-        else:
-            step.result = result if not step.shapes else tree_map(_forget, result)
+        step.result = result if not step.shapes else tree_map(_forget, result)
         self.steps.append(step)
         self._alive.append(alive)
 
@@ -176,18 +173,7 @@ def _forget(value: Any) -> Any:
     return FORGOTTEN if isinstance(value, Tensor) else value
 
 
-_FLAT = (Tensor, int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout)
-
-
 def tensors(value: Any) -> list[Tensor]:
-    """Return the tensors in an operator's arguments or result.
-
-    Most are flat: for a model that takes less than a millisecond, unfolding trees is what costs.
-    """
-    if isinstance(value, Tensor):
-        return [value]
-    if type(value) is tuple and all(isinstance(each, _FLAT) for each in value):
-        return [each for each in value if isinstance(each, Tensor)]
     return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
 
 

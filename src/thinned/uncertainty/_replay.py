@@ -113,9 +113,6 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             raise UnlikeBeforeError(msg)
         self._next += 1
         given = tensors(args)
-        if step.result is FORGOTTEN:  # one tensor, as of most operators
-            alias = step.alias[0]
-            return self._blank(number, 0) if alias is None else given[alias]
         leaves, spec = tree_flatten(step.result)
         index = 0
         for place, leaf in enumerate(leaves):
