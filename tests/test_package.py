@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import thinned
+from thinned._log import logger
 
 SOURCE = Path(thinned.__file__).parent
 HEAVY = ("torch", "pytorch_lightning", "lightning", "wandb", "hydra", "plotly", "sklearn", "rich")
@@ -55,3 +57,11 @@ def test_source_keeps_the_rules(path):
         if isinstance(node, ast.Assign):
             targets = [t.attr for t in node.targets if isinstance(t, ast.Attribute)]
             assert "forward" not in targets, "forward is never rebound"
+
+
+def test_news_go_to_the_standard_error_of_the_moment(monkeypatch):
+    for _ in range(2):  # a notebook, or a test, exchanges it and closes the one before
+        with io.StringIO() as stream:
+            monkeypatch.setattr(sys, "stderr", stream)
+            logger.warning("here")
+            assert stream.getvalue() == "thinned: here\n"

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+from typing import TextIO
 
 from thinned._checks import check_choice
 
@@ -24,8 +26,17 @@ class _FirstRankOnly(logging.Filter):
         return rank == "0"
 
 
+class _ToStderr(logging.StreamHandler[TextIO]):
+    """Writes to what is the standard error at that moment: notebooks and tests exchange it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def _set_up() -> None:
-    handler = logging.StreamHandler()
+    handler = _ToStderr()
     handler.setFormatter(logging.Formatter("thinned: %(message)s"))
     handler.addFilter(_FirstRankOnly())
     logger.addHandler(handler)
