@@ -16,7 +16,7 @@ from ._table import BEST, ERROR, LOSS, differences, sentence, table
 from ._train import Recipe
 
 TITLE = "A rate that follows the width"
-NETS = {"funnel": (256, 64, 16), "horn": (16, 64, 256)}
+NETS = {"funnel": (256, 64, 16)}
 
 
 def _run(
@@ -43,7 +43,7 @@ def _run(
 
 
 def arms(size: Size) -> dict[str, Callable[[int], Row]]:
-    """Three shapes of network, each with every profile."""
+    """Each shape of network with every profile."""
     found = {}
     for shape, widths in NETS.items():
         found |= tries(
