@@ -78,8 +78,9 @@ def test_every_committed_number_is_of_ten_seeds_and_agrees_with_its_page(evidenc
     folder = SCRIPTS.parent / "docs" / "evidence"
     results = evidence("_results")
     files = sorted((folder / "data").glob("*.json"))
-    assert files
-    assert {file.stem for file in files} <= set(SECTIONS)
+    assert {file.stem for file in files} == set(SECTIONS)
+    index = (folder.parent / "evidence.md").read_text()
+    assert all(f"(evidence/{name}.md)" in index for name in SECTIONS)
     for file in files:
         found = results.Results.read(file)
         assert found.finished
