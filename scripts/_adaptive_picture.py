@@ -34,7 +34,7 @@ def regrets(tasks: list[TaskScores], ours: str, path: pathlib.Path) -> None:
     axes.set_yscale("symlog", linthresh=10)
     axes.set_xticks(place, [t.task for t in tasks], rotation=30, ha="right")
     axes.set_ylabel("final test loss over the best constant rate's, %")
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8)
     save(figure, path)
 
 
