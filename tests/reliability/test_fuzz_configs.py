@@ -107,3 +107,35 @@ def test_any_value_anywhere_in_the_configuration(whole, data):
             node = node[key] if isinstance(node, dict) and isinstance(node.get(key), dict) else {}
         node[path[-1]] = data.draw(values)
     assert problem(plain).count("\n") == 0
+
+
+STATEFUL = {
+    "scheduler": lambda: thinned.callbacks.DropoutScheduler(0.1),
+    "monitor": lambda: thinned.callbacks.OverfittingMonitor("val_loss"),
+    "adaptive": thinned.callbacks.AdaptiveDropout,
+    "random state": thinned.callbacks.RandomState,
+    "record": lambda: thinned.callbacks.RunRecord("record"),
+}
+FORMS = {
+    "history": st.lists(st.dictionaries(st.sampled_from(["val_loss", "epoch", "step"]), junk)),
+    "law": st.dictionaries(st.sampled_from(["rate", "steps", "progress"]), junk),
+    "monitor": st.just("val_loss") | junk,
+    "ranks": junk,
+    "losses": junk,
+    "validations": junk,
+    "mode": junk,
+}
+
+
+@fuzzed(200)
+@given(
+    st.sampled_from(sorted(STATEFUL)),
+    junk | st.fixed_dictionaries({"version": st.just(1) | junk}, optional=FORMS),
+)
+def test_any_state_of_a_checkpoint_is_taken_or_refused(name, state):
+    callback = STATEFUL[name]()
+    try:
+        callback.load_state_dict(state)
+    except ValueError as error:
+        if not told(error):
+            raise

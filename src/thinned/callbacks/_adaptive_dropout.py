@@ -23,7 +23,7 @@ from ._ranks import decorrelate
 from ._rate_callback import RateCallback
 from ._replay import replay
 from ._shrunk import Shrunk
-from ._state import plain_state, read_state
+from ._state import plain_state, reading
 from ._two_losses import TwoLosses
 
 
@@ -273,11 +273,11 @@ class AdaptiveDropout(RateCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        state = read_state(state_dict, type(self).__name__)
-        self._state = AdaptiveState(**state["law"])
-        self._losses.monitor = state["monitor"]
-        self.history = [dict(row) for row in state["history"]]
-        self._loaded = [list(each) for each in state["losses"]]
+        with reading(state_dict, type(self).__name__) as state:
+            self._state = AdaptiveState(**state["law"])
+            self._losses.monitor = state["monitor"]
+            self.history = [dict(row) for row in state["history"]]
+            self._loaded = [list(each) for each in state["losses"]]
 
     def _find(self, model: pl.LightningModule) -> None:
         span = Linear(self.law.high, self.law.low)  # for sites that can hold few rates only

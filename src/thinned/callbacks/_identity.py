@@ -32,6 +32,14 @@ def run_folder(trainer: pl.Trainer) -> Path:
     return runs / f"run_{max(numbers, default=-1) + 1}"
 
 
+def of_state(state: Any) -> dict[str, Any] | None:
+    """Return a checkpoint's word on the record, or None: then one of its own is begun."""
+    if not isinstance(state, Mapping):
+        return None
+    known = isinstance(state.get("path"), str) and isinstance(state.get("step"), int)
+    return dict(state) if known else None
+
+
 def take_up(writer: RecordWriter, earlier: Path, step: int) -> None:
     """Go on with the record of the run that is resumed, up to the checkpoint's step."""
     if earlier != writer.path.absolute() and earlier.exists():

@@ -28,6 +28,7 @@ from ._probe_lightning import (
 )
 from ._probe_noise import Noise
 from ._probe_units import Units
+from ._state import plain_state, reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,20 +128,21 @@ class OverfittingMonitor(pl.Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "history": [dict(row) for row in self.history],
-            "validations": self._validations,
-            "monitor": self.monitor,
-            "mode": self.mode,
-        }
+        return plain_state(
+            history=[dict(row) for row in self.history],
+            validations=self._validations,
+            monitor=self.monitor,
+            mode=self.mode,
+        )
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = [dict(row) for row in state_dict["history"]]
-        self._validations = int(state_dict["validations"])
-        self.monitor, self.mode = state_dict["monitor"], state_dict["mode"]
-        if self.monitor is not None and any(self.monitor in row for row in self.history):
-            _, self.verdict = judged(self.history, self.monitor, self.mode)
+        with reading(state_dict, type(self).__name__) as state:
+            self.history = [dict(row) for row in state["history"]]
+            self._validations = int(state["validations"])
+            self.monitor, self.mode = state["monitor"], state["mode"]
+            if self.monitor is not None and any(self.monitor in row for row in self.history):
+                _, self.verdict = judged(self.history, self.monitor, self.mode)
 
     @override
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:

@@ -207,7 +207,7 @@ class RunRecord(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the earlier record; it is taken up when fit starts."""
-        self._loaded = dict(state_dict) if state_dict else None
+        self._loaded = identity.of_state(state_dict)
 
     def _flush(self, trainer: pl.Trainer, *, keep: bool = False) -> None:
         self._step = trainer.global_step

@@ -1,5 +1,7 @@
 """What callbacks keep in a checkpoint: plain types and a version."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 VERSION = 1
@@ -16,7 +18,7 @@ def read_state(state: dict[str, Any], name: str) -> dict[str, Any]:
     Raises:
         ValueError: if it was written by another version.
     """
-    found = state.get("version")
+    found = state.get("version") if isinstance(state, Mapping) else None
     if found != VERSION:
         msg = (
             f"Expected the state of {name} in version {VERSION}, got version {found!r}. "
@@ -25,3 +27,17 @@ def read_state(state: dict[str, Any], name: str) -> dict[str, Any]:
         )
         raise ValueError(msg)
     return state
+
+
+@contextmanager
+def reading(state: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Read a state; what one of another form raises becomes one sentence."""
+    known = read_state(state, name)
+    try:
+        yield known
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        msg = (
+            f"Expected the state of {name} in the form that version {VERSION} has, got another "
+            f"({error!r}). The checkpoint was changed, or is not of {name}; load its weights only."
+        )
+        raise ValueError(msg) from error
