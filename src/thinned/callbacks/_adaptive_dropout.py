@@ -162,7 +162,7 @@ class AdaptiveDropout(RateCallback):
         """Find the sites, after all set-up and edits, whatever the order of the callbacks."""
         super().on_fit_start(trainer, pl_module)
         for name, sites in self.groups.items():
-            logger.info("dropout/%s/rate: %s sites adapt", name, sites.summary())
+            logger.info("dropout/%s/rate: %s; adapts", name, sites.summary())
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that a validation will come, and set the first rate."""

@@ -22,7 +22,7 @@ def watched(trainer: pl.Trainer) -> dict[str, Any]:
     """The metric that is watched: our monitor's word comes before that of other callbacks."""
     watching = [
         each
-        for each in callbacks(trainer)
+        for each in _lightning.all_callbacks(trainer)
         if isinstance(_get(each, "monitor"), str) and _get(each, "mode") is not None
     ]
     first = min(watching, key=lambda each: not hasattr(each, "history"), default=None)
@@ -31,17 +31,12 @@ def watched(trainer: pl.Trainer) -> dict[str, Any]:
 
 def last_gap(trainer: pl.Trainer) -> float | None:
     """The last fair gap of the watched metric, from the monitor's history."""
-    for each in callbacks(trainer):
+    for each in _lightning.all_callbacks(trainer):
         history, key = _get(each, "history"), f"overfit/gap/{_get(each, 'monitor')}"
         for row in reversed(history or ()):
             if key in row:
                 return float(row[key])
     return None
-
-
-def callbacks(trainer: pl.Trainer) -> list[Any]:
-    """The trainer's callbacks (an attribute that Lightning does not declare)."""
-    return list(getattr(trainer, "callbacks", []))
 
 
 def sites(pl_module: pl.LightningModule) -> Iterable[Any]:
@@ -186,7 +181,7 @@ def _asks_all_ranks(trainer: pl.Trainer) -> bool:
 
 
 def _attributes(trainer: pl.Trainer, name: str) -> Iterator[Any]:
-    for callback in callbacks(trainer):
+    for callback in _lightning.all_callbacks(trainer):
         found = _get(callback, name)
         if found is not None:
             yield found

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from torch import nn
 
 from thinned._errors import NoEffectError, ThinnedWarning
-from thinned.schedules import Profile, Schedule
+from thinned.schedules import Profile, Schedule, Uniform
 from thinned.surgery import SiteList, chosen, find_sites, group_name, split_name
 
 from ._writer import GroupWriter
@@ -32,8 +32,8 @@ class Group:
 
     def __str__(self) -> str:
         """Say what follows what."""
-        held = self.sites.summary()
-        return f"dropout/{self.name}/rate: {held} sites follow {self.schedule}, {self.profile}"
+        text = f"dropout/{self.name}/rate: {self.sites.summary()}; {self.schedule}"
+        return text if self.profile == Uniform() else f"{text}, {self.profile}"
 
     @property
     def rate(self) -> float:

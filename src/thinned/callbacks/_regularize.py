@@ -84,9 +84,10 @@ class Regularizer(EditCallback):
         paths = [site.path for site in sites]
         shown = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
         logger.info(
-            "regularize: dropout %s at %d places (%s), following %s",
+            "regularize: dropout %s at %d %s (%s), following %s",
             "inserted" if self._standing else "set",
             len(paths),
+            "place" if len(paths) == 1 else "places",
             shown,
             next(iter(self.scheduler.plan.values())),
         )
