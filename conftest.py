@@ -29,14 +29,17 @@ def run_console(example: Example) -> str | None:
     return None
 
 
-def enter_folder(namespace: dict[str, Any]) -> None:
-    """Give the page an empty folder to write in."""
+def enter_page(namespace: dict[str, Any]) -> None:
+    """Give the page an empty folder to write in, and what a new process would find."""
+    if (dynamo := sys.modules.get("torch._dynamo")) is not None:
+        dynamo.reset()  # what earlier tests compiled counts towards torch's limits
+        dynamo.utils.counters.clear()
     namespace["_before"] = Path.cwd()
     namespace["_folder"] = tempfile.TemporaryDirectory()
     os.chdir(namespace["_folder"].name)
 
 
-def leave_folder(namespace: dict[str, Any]) -> None:
+def leave_page(namespace: dict[str, Any]) -> None:
     """Go back, and leave nothing behind."""
     os.chdir(namespace["_before"])
     namespace["_folder"].cleanup()
@@ -45,6 +48,6 @@ def leave_folder(namespace: dict[str, Any]) -> None:
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), CodeBlockParser("console", run_console)],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
-    setup=enter_folder,
-    teardown=leave_folder,
+    setup=enter_page,
+    teardown=leave_page,
 ).pytest()
