@@ -13,7 +13,7 @@ plt.rcParams["svg.hashsalt"] = "adaptive"  # the same picture is the same file
 COMPARED = {
     "p=0.00": "no dropout",
     "p=0.50": "constant 0.5",
-    "p=0, temperature": "no dropout, temperature",
+    "p=0, temperature >= 1": "no dropout, temperature >= 1",
     "grid by validation": "grid, by validation (20x)",
 }
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 Runs = Mapping[str, np.ndarray]
+SCALED = {"p=0, temperature": "test_scaled", "p=0, temperature >= 1": "test_softened"}
+"""Methods that are the run without dropout, its logits divided by a number afterwards."""
 
 
 def load(folder: pathlib.Path, task: str) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -111,12 +113,13 @@ def judge(folder: pathlib.Path, task: str) -> TaskScores:
     }
     seeds = np.arange(len(final))
     zero = names.index("p=0.00")
-    columns["p=0, temperature"] = (
-        runs["test_scaled"][:, zero],
-        early[:, zero],  # the temperature is fitted after the last step
-        accuracy[:, zero],
-        early_val[:, zero],
-    )
+    for name, key in SCALED.items():
+        columns[name] = (
+            runs[key][:, zero],
+            early[:, zero],  # the temperature is fitted after the last step
+            accuracy[:, zero],
+            early_val[:, zero],
+        )
     late_pick = runs["val"][:, grid, -1].argmin(1)
     early_pick = early_val[:, grid].argmin(1)
     columns["grid by validation"] = (

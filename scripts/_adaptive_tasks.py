@@ -171,6 +171,21 @@ DEVELOPMENT: Mapping[str, Task] = {
         Task("digits150_decay", "digits", 150, hidden=256, weight_decay=1e-4, steps=400),
         Task("digits300_ln10", "digits", 300, noise=0.1, hidden=64, val=80),
         Task("digits800_deep", "digits", 800, layers=3, hidden=96, val=100),
+        # for the third law: noisier labels, more data, convolutions
+        Task("wine60_ln20", "wine", 60, noise=0.2, val=40),
+        Task("bc150_ln30", "breast_cancer", 150, noise=0.3, hidden=96),
+        Task("digits400_ln40", "digits", 400, noise=0.4, val=80),
+        Task(
+            "drawn_ln20",
+            drawn(n_features=30, n_informative=12, n_classes=5),
+            250,
+            noise=0.2,
+            hidden=96,
+        ),
+        Task("digits1000", "digits", 1000, hidden=64, val=80, test=700),
+        Task("digits700_short", "digits", 700, hidden=192, steps=400, val=80),
+        Task("cnn_digits60", "digits", 60, hidden=64, conv=True, val=40, test=400),
+        Task("cnn_digits250", "digits", 250, hidden=96, conv=True, lr=2e-3, test=400),
     )
 }
 """The tasks that the law's constants were chosen on."""

@@ -12,6 +12,7 @@ from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState, relative
 
 LAW = AdaptiveLaw()
 LEARNS = AdaptiveState(rate=0.5, progress=0.5, first=2.0, learning=True)
+RISE = LAW.up * (1 - 0.6) / LAW.late  # at the progress that `step` gives
 
 
 def step(state=LEARNS, law=LAW, **losses):
@@ -25,14 +26,14 @@ def test_it_starts_high():
 
 def test_while_nothing_is_learned_it_falls_fast_whatever_the_shrunk_outputs_say():
     state = LAW.begin()
-    for progress in (0.05, 0.1):
+    for progress in (0.03, 0.06):
         state = step(state, val_loss=2.3, shrunk_loss=1.0, first_loss=2.3, progress=progress)
-    assert state.rate == pytest.approx(0.9 - 0.1 * LAW.fast)
+    assert state.rate == pytest.approx(0.9 - 0.06 * LAW.fast)
     assert not state.learning
 
 
 @pytest.mark.parametrize(
-    ("high", "low", "end"), [(0.95, 0.0, 0.3), (0.2, 0.0, 0.2), (0.95, 0.4, 0.4)]
+    ("high", "low", "end"), [(0.95, 0.0, 0.25), (0.2, 0.0, 0.2), (0.95, 0.4, 0.4)]
 )
 def test_that_fall_ends_where_most_networks_learn(high, low, end):
     law = dataclasses.replace(LAW, high=high, low=low, start=min(high, 0.9))
@@ -43,7 +44,7 @@ def test_that_fall_ends_where_most_networks_learn(high, low, end):
 
 
 def test_from_the_first_clear_fall_on_it_steers():
-    state = step(LAW.begin(), val_loss=2.29, shrunk_loss=2.3, first_loss=2.3, progress=0.1)
+    state = step(LAW.begin(), val_loss=2.29, shrunk_loss=2.3, first_loss=2.3, progress=0.05)
     assert not state.learning
     state = step(state, val_loss=2.0, shrunk_loss=1.0, progress=0.2)
     assert state.learning
@@ -53,7 +54,7 @@ def test_from_the_first_clear_fall_on_it_steers():
 
 
 def test_too_sure_means_a_higher_rate_and_not_sure_enough_a_lower_one():
-    assert step(val_loss=1.2, shrunk_loss=1.0).rate == pytest.approx(0.5 + 0.1 * LAW.up)
+    assert step(val_loss=1.2, shrunk_loss=1.0).rate == pytest.approx(0.5 + 0.1 * RISE)
     assert step(val_loss=1.0, shrunk_loss=1.2).rate == pytest.approx(0.5 - 0.1 * LAW.down)
     assert step(val_loss=1.0, shrunk_loss=1.0).rate == 0.5
 
@@ -61,7 +62,25 @@ def test_too_sure_means_a_higher_rate_and_not_sure_enough_a_lower_one():
 def test_a_small_difference_moves_it_by_less():
     small = 0.2 / LAW.gain
     moved = step(val_loss=1 + small / 2, shrunk_loss=1 - small / 2).rate - 0.5
-    assert moved == pytest.approx(0.2 * 0.1 * LAW.up)
+    assert moved == pytest.approx(0.2 * 0.1 * RISE)
+
+
+def test_it_does_not_rise_where_nothing_is_learned_by_heart():
+    too_sure = {"val_loss": 1.2, "shrunk_loss": 1.0}
+    assert step(**too_sure, train_loss=1.3).rate == 0.5
+    assert step(**too_sure, train_loss=1.1).rate > 0.5
+    assert step(val_loss=1.0, shrunk_loss=1.2, train_loss=1.3).rate < 0.5
+
+
+def test_it_rises_ever_more_slowly_at_the_end_and_at_high_rates():
+    def rise(rate, progress):
+        state = dataclasses.replace(LEARNS, rate=rate, progress=progress - 0.1)
+        return step(state, val_loss=1.2, shrunk_loss=1.0, progress=progress).rate - rate
+
+    assert [rise(0.4, 0.2), rise(0.4, 0.5)] == pytest.approx([0.1 * LAW.up] * 2)
+    assert rise(0.4, 0.75) == pytest.approx(0.05 * LAW.up)
+    assert rise(0.4, 1.0) == 0.0
+    assert rise(0.6, 0.3) == pytest.approx(0.096 * LAW.up)
 
 
 def test_it_falls_slowly_early_and_near_zero():

@@ -34,9 +34,13 @@ class AdaptiveLaw:
        rate that lets most networks learn, for those that just need time.
     2. From then on the law asks after each validation whether the network is *too sure*: whether
        its outputs, shrunk by a quarter towards zero, have a lower validation loss. Then the rate
-       rises. If they have a higher one, the rate falls, slowly at first: a network that is not
-       sure yet may just not have been trained for long. Below 0.5 it falls ever more slowly: a
-       little dropout rarely hurts.
+       rises, if the training loss (dropout on) is below the validation loss: where it is not,
+       nothing has been learned by heart that more dropout could prevent, and labels may just be
+       wrong. It rises more slowly in the last part of training, which is too late to undo much,
+       and above 0.5.
+    3. If shrunk outputs have a higher loss, the rate falls, slowly at first: a network that is
+       not sure yet may just not have been trained for long. Below 0.5 it falls ever more slowly:
+       a little dropout rarely hurts.
 
     Where the loss of shrunk outputs is not known, the training loss (dropout on) against the
     validation loss takes its place: a network that fits its training set in spite of dropout
@@ -49,10 +53,11 @@ class AdaptiveLaw:
         fast: fall of the rate, over a whole training run, while nothing is learned.
         search: the rate at which that fall ends.
         down: the most that the rate falls over a whole training run afterwards.
-        up: the most that it rises over a whole training run.
+        up: the most that it rises over a whole training run, did it not slow down.
         gain: share of that most that a relative difference of losses of one gives.
         coarse: what a gap between training and validation loss counts, where it has to stand in.
         warm: share of the training after which the rate falls at full speed.
+        late: share of the training, the last, over which rises fade to nothing.
         fallen: share of the untrained network's validation loss below which the network learns.
         unplanned: share of the training between two validations where no end is planned.
 
@@ -61,7 +66,7 @@ class AdaptiveLaw:
         >>> state = law.begin()
         >>> state.rate
         0.9
-        >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.1)
+        >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.05)
         >>> round(state.rate, 2), state.learning  # not a thing learned: lower, fast
         (0.45, False)
     """
@@ -69,13 +74,14 @@ class AdaptiveLaw:
     start: float = 0.9
     low: float = 0.0
     high: float = 0.95
-    fast: float = 4.5
-    search: float = 0.3
+    fast: float = 9.0
+    search: float = 0.25
     down: float = 0.75
     up: float = 3.0
     gain: float = 20.0
     coarse: float = 0.1
     warm: float = 0.5
+    late: float = 0.5
     fallen: float = 0.975
     unplanned: float = 1 / 30
 
@@ -116,7 +122,10 @@ class AdaptiveLaw:
         if not learning:
             speed, low = -self.fast, min(max(low, self.search), state.rate)
         elif signal > 0:
-            speed = self.up * min(1.0, self.gain * signal)
+            speed = self.up * min(1.0, self.gain * signal) * (train_loss <= val_loss)
+            speed *= 4 * state.rate * (1 - state.rate) if state.rate > 0.5 else 1.0
+            if progress is not None:
+                speed *= min(1.0, (1 - min(1.0, progress)) / self.late)
         else:
             speed = self.down * max(-1.0, self.gain * signal)
             speed *= 4 * state.rate * (1 - state.rate) * min(1.0, 4 * state.rate**2)
