@@ -35,6 +35,8 @@ class AdaptiveDropout(RateCallback):
     in class labels, that costs a second pass over the validation data; elsewhere it costs nothing,
     since only the ordinary training and validation losses are used. Every decision is logged, is in
     ``history``, is resumed from a checkpoint, and can be replayed.
+    Over ten small tasks its final test loss was on average 0.6% above that of the best constant
+    rate in hindsight, at worst 17%, with noisy labels (``docs/evidence/adaptive.md``).
 
     Validation data that a rate was fitted to is not clean any more: report on a test split. To keep
     the validation split clean too, give a control split as a second validation loader and name it,
