@@ -21,7 +21,9 @@ def test_rates_0_and_1_are_exact_when_compiled(case):
     backend, _ = counting()
     layer, x = case.make(0.0), case.x()
     forward = torch.compile(layer, backend=backend, fullgraph=True)
-    torch.testing.assert_close(first(forward(x)), case.plain(layer, x))
+    other_kernel = case.name == "DropConnectLinear-sample"  # a batch of products, not one
+    tight = {} if other_kernel else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(first(forward(x)), case.plain(layer, x), **tight)
     layer.p = 1.0
     torch.testing.assert_close(first(forward(x)), case.at_one(layer, x))
 

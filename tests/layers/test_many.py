@@ -89,6 +89,17 @@ def test_another_dtype_or_device_keeps_the_rates():
     assert [both(layer) for layer in net] == [(0.3 * 0.1, 0.3 * 0.1), (0.3, 0.3)]
 
 
+def test_a_write_after_a_move_is_for_the_new_device():
+    net = nn.Sequential(*made(0.1, 0.1))
+    many = ManyRates(list(net), [0.5, 1.0])
+    many.set(0.3)
+    net.to("meta")
+    many.set(0.4)
+    assert many.get() == [0.2, 0.4]
+    assert all(layer._rate.device.type == "meta" for layer in net)
+    assert net[0]._held is net[1]._held
+
+
 class Block(nn.Module):
     def __init__(self):
         super().__init__()

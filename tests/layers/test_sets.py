@@ -116,3 +116,20 @@ def test_the_layers_of_a_sequential_keep_their_names():
     layer = layers.LayerDrop.from_module(source, 0.5)
     assert list(layer.state_dict()) == list(source.state_dict())
     assert layer[1] is source[1]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_slice_has_the_rate_and_the_mode_of_the_whole(training):
+    # Every decoder of transformers runs over `self.layers[: config.num_hidden_layers]`.
+    stack = layers.LayerDrop([Slow() for _ in range(6)], 1.0).train(training)
+    part = stack[1:4]
+    assert (len(part), part.p, part.training) == (3, 1.0, training)
+    assert len(list(part)) == (0 if training else 3)
+    assert list(part.children()) == list(stack.children())[1:4]
+    assert stack[:6] is stack
+    assert list(stack[::-1].children()) == list(stack.children())[::-1]
+
+
+def test_a_sequence_of_nothing_but_its_prefix_stays():
+    x = torch.ones(2, 1, 3)
+    assert torch.equal(layers.TokenDrop(0.5, prefix_tokens=1)(x), x)

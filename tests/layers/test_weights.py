@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.layer_contract import counting, seeded
 from thinned import layers
 
 
@@ -63,7 +64,25 @@ def test_gaussian_inference_is_used_in_evaluation_when_asked():
         layer.p = 0.0
         assert torch.equal(layer(x), plain)
         layer.p = 1.0
-        torch.testing.assert_close(layer(x), torch.relu(layer.bias).expand(4, 3))
+        assert torch.equal(layer(1e4 * x), torch.relu(layer.bias).expand(4, 3))
+
+
+def test_gaussian_inference_compiles_once_for_all_rates():
+    backend, graphs = counting()
+    layer = layers.DropConnectLinear(20, 3, p=0.5, inference="gaussian", samples=3).eval()
+    forward, x = torch.compile(layer, backend=backend, fullgraph=True), torch.randn(4, 20)
+    for rate in (*(step / 20 for step in range(20)), 1.0):
+        layer.p = rate
+        compiled, eager = seeded(forward, x), seeded(layer, x)
+        torch.testing.assert_close(compiled, eager, rtol=1e-6 if 0 < rate < 1 else 0, atol=0)
+    assert len(graphs) == 1
+
+
+def test_a_weight_that_has_two_names_stays_one():
+    source = nn.RNN(4, 4, bias=False)
+    source.weight_hh_l0 = source.weight_ih_l0
+    layer = layers.WeightDropRNN.from_module(source, 0.5)
+    assert layer.weight_hh_l0 is layer.weight_ih_l0 is source.weight_ih_l0
 
 
 def test_convolutions_keep_their_padding_groups_and_strides():

@@ -18,7 +18,8 @@ def _compiled(x: Tensor, rate: Tensor, shape: Sequence[int]) -> Tensor:
     keep = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1.0 - rate)
     a = ((1.0 - rate) * (1.0 + rate * _ALPHA**2)).rsqrt()
     a = torch.where(rate < 1.0, a, 0.0)  # rate 1 gives zeros, as torch does
-    return (x - _ALPHA) * (keep * a) + a * _ALPHA * (1.0 - rate)
+    dropped = (x - _ALPHA) * (keep * a) + a * _ALPHA * (1.0 - rate)
+    return torch.where(rate > 0.0, dropped, x)  # to the bit: there and back is not x
 
 
 class AlphaDropout(RateLayer, nn.AlphaDropout):

@@ -140,16 +140,16 @@ class DropConnectLinear(RateLayer, nn.Linear):
             activation: the nonlinearity that follows the layer.
             samples: number of draws, at least 1.
         """
-        mean = linear(x, self.weight, self.bias)
-        if self._p in (0.0, 1.0):  # nothing is random: all weights, or only the bias
-            only_bias = mean - linear(x, self.weight)
-            return activation(mean if self._p == 0.0 else only_bias)
-        ratio = self._p / (1.0 - self._p)
+        rate = self._rate  # the tensor: the float would be burnt into compiled code
+        mean = linear(x * (rate < 1.0), self.weight, self.bias)  # rate 1 leaves only the bias
+        if not is_compiling() and self._p in (0.0, 1.0):  # nothing is random
+            return activation(mean)
+        ratio = torch.where(rate < 1.0, rate / (1.0 - rate), 0.0)
         std = (ratio * linear(x.square(), self.weight.square())).sqrt()
         total = torch.zeros_like(mean)
         for _ in range(samples):
             total = total + activation(torch.addcmul(mean, std, torch.randn_like(std)))
-        return total / samples
+        return torch.where(ratio > 0.0, total / samples, activation(mean))
 
     def extra_repr(self) -> str:
         """The sizes, the rate and the mode."""

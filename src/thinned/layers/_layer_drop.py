@@ -19,8 +19,8 @@ class LayerDrop(RateLayer, nn.ModuleList):
     In training each layer is left out with probability ``p``, for the whole batch, and not
     computed; nothing is scaled. In evaluation all layers run. It is an ``nn.ModuleList`` with the
     same parameter names: whether its owner calls it or iterates over it (``for layer in layers: x =
-    layer(x)``), left-out layers are left out. To reach all layers in training mode too, use
-    ``children()`` or an index.
+    layer(x)``), or over a slice of it, left-out layers are left out. To reach all layers in
+    training mode too, use ``children()`` or an index.
 
     Compiled code cannot leave out a layer by chance: there all layers are computed and
     ``torch.where`` chooses. A layer left out has no gradient, so under DDP say
@@ -90,6 +90,15 @@ class LayerDrop(RateLayer, nn.ModuleList):
             return iter([_Gate(self, layer) for layer in layers])
         draws = torch.rand(len(layers)).tolist()
         return iter([layer for layer, u in zip(layers, draws, strict=True) if u >= self._p])
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return a layer, or some layers as a stack of the same rate and mode."""
+        if not isinstance(index, slice):
+            return super().__getitem__(index)
+        layers = list(self.children())
+        if layers[index] == layers:  # `self.layers[:depth]`: compiled code can make no module
+            return self
+        return type(self)(layers[index], self._p).adopt(self)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the layers one after the other."""

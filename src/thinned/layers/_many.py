@@ -31,10 +31,7 @@ class ManyRates:
 
     def __init__(self, layers: Sequence[RateLayer], shares: Sequence[float] | None = None) -> None:
         self._layers = list(layers)
-        self._groups: dict[torch.device, tuple[HeldRate | None, list[int]]] = {}
-        for index, layer in enumerate(self._layers):
-            group = self._groups.setdefault(layer._held.tensor.device, (None, []))
-            group[1].append(index)
+        self._held: dict[torch.device, HeldRate] = {}
         self._shares = [1.0] * len(self._layers) if shares is None else list(shares)
         self._shared = shares is not None
 
@@ -45,10 +42,10 @@ class ManyRates:
 
     def set(self, rate: float) -> None:
         """Set one checked rate, of which each layer gets its share."""
-        for device, (held, indices) in self._groups.items():
-            if held is None or held.left:
-                self._groups[device] = (self._join(rate, device, indices), indices)
-            else:
+        if not self._held or any(held.left for held in self._held.values()):
+            self._join(rate)
+        else:
+            for device, held in self._held.items():
                 held.set(rate, device)
 
     def set_each(self, rates: Sequence[float]) -> None:
@@ -60,12 +57,14 @@ class ManyRates:
         """Return the rate of each layer, read back from it."""
         return [layer._held.rate * layer._share for layer in self._layers]
 
-    def _join(self, rate: float, device: torch.device, indices: Sequence[int]) -> HeldRate:
-        """Let all layers of a device hold one rate."""
-        held = HeldRate(rate, device)
-        for layer, share in ((self._layers[index], self._shares[index]) for index in indices):
+    def _join(self, rate: float) -> None:
+        """Let all layers of a device hold one rate; of the device where they are now."""
+        self._held = {}
+        for layer, share in zip(self._layers, self._shares, strict=True):
+            device = layer._held.tensor.device
+            if device not in self._held:
+                self._held[device] = HeldRate(rate, device)
             layer._held.left = True
-            layer._held, layer._share = held, share
+            layer._held, layer._share = self._held[device], share
             if self._shared or layer._share_tensor is not None:
                 layer._share_tensor = rate_tensor(share, device)
-        return held

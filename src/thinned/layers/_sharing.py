@@ -27,8 +27,8 @@ def share_parameters(made: Made, source: nn.Module) -> Made:
     ``made`` should have been built on the meta device: then no memory was spent, and no random
     number was drawn.
     """
-    for name, parameter in source.named_parameters(recurse=False):
-        setattr(made, name, parameter)
-    for name, buffer in source.named_buffers(recurse=False):
-        made._buffers[name] = buffer
+    for name, parameter in source._parameters.items():  # one that has two names, under both
+        if parameter is not None:
+            setattr(made, name, parameter)
+    made._buffers.update(source._buffers)
     return made.adopt(source)

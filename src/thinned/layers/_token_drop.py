@@ -92,7 +92,7 @@ class TokenDrop(RateLayer):
         prefix = self.prefix_tokens
         patches = x.shape[1] - prefix
         least = 0 if self._p == 1.0 and prefix else 1
-        kept = max(least, round((1.0 - self._p) * patches))
+        kept = min(patches, max(least, round((1.0 - self._p) * patches)))
         draw = torch.rand(x.shape[0], patches, device=x.device)
         chosen = draw.topk(kept, dim=1).indices.sort(dim=1).values
         index = (chosen + prefix).reshape(*chosen.shape, *[1] * (x.dim() - 2))
