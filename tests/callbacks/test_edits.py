@@ -253,3 +253,51 @@ def test_callbacks_can_be_pickled_after_fit_without_the_model():
     assert [callback.edits for callback in again] == [[], []]
     tiny.fit(again)
     assert [len(callback.edits) for callback in again] == [1, 1]
+
+
+class Around(tiny.TinyModule):
+    """Its steps call a part of the model and never the model; some parts get integers."""
+
+    def __init__(self, **options):
+        super().__init__(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)), **options)
+        self.table = nn.Embedding(4, 8)
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        x = x + self.table(x[:, 0].long().clamp(0, 3))
+        return nn.functional.cross_entropy(self.net(x), y)
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [
+        ({"after": "input"}, r"1 of the 1 inserted layers \(:dropout\)"),
+        ({"after": "input", "include": "table"}, r"1 of the 1 inserted layers \(table:dropout\)"),
+        ({"after": ["Around", "ReLU"]}, None),
+        ({}, None),
+    ],
+)
+def test_an_insert_that_training_never_comes_to_is_told(options, lost):
+    insert, module = LayerInsert("dropout", 0.5, **options), Around()
+    if lost is None:
+        tiny.fit([insert], module=module, max_epochs=2)
+    else:
+        with pytest.warns(ThinnedWarning, match=f"LayerInsert: in 4 batches.*{lost}") as told:
+            tiny.fit([insert], module=module, max_epochs=2)
+        assert sum("never came" in str(each.message) for each in told) == 1
+    held = [site.owner.layer for edit in insert.edits for site in edit.sites]
+    assert not any(layer._forward_pre_hooks for layer in held)
+    assert hooks(module) == 0
+
+
+def test_layers_that_take_turns_are_waited_for():
+    class Turns(Around):
+        def training_step(self, batch, batch_idx):
+            x, y = batch
+            x = self.net[0](x) if batch_idx % 6 < 5 else self.net[1](self.net[0](x))
+            return nn.functional.cross_entropy(self.net[2](x), y)
+
+    module = Turns()
+    insert = LayerInsert("dropout", 0.5)
+    tiny.fit([insert], module=module, train=tiny.loader(48), max_epochs=1)  # a warning is an error
+    assert len(insert.edits[0]) == 1

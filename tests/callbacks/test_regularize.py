@@ -62,6 +62,46 @@ def test_where_none_is_on_layers_are_inserted_and_taken_out_again(lines):
     assert torch.equal(module(x), module(x))
 
 
+def test_dropout_at_rate_0_in_the_place_of_an_insert_gets_the_rate(lines):
+    module = Noise(tiny.mlp(0.0))
+    seen = []
+    module.on_train_start = lambda: seen.extend(s.rate for s in thinned.find_sites(module))
+    tiny.fit(thinned.regularize(0.2), module=module)
+    assert seen == [0.2, 0.2]
+    assert module.noisy == [True] * 4
+    assert lines()[0].startswith("regularize: dropout set at 2 places (net.2, net.5)")
+
+
+def test_dropout_at_rate_0_gets_the_rate_where_there_is_no_place_for_an_insert():
+    class Layers(Noise):
+        def forward(self, x):
+            return self.net[1](self.net[0](x[:, None]))[:, 0]
+
+    layer = nn.TransformerEncoderLayer(8, 2, 8, dropout=0.0, batch_first=True)
+    module = Layers(nn.Sequential(layer, nn.Linear(8, 3)))
+    callbacks = thinned.regularize(0.2)
+    tiny.fit(callbacks, module=module)
+    assert module.noisy == [True] * 4
+    assert {site.rate for site in thinned.find_sites(module)} == {0.2}
+
+
+def test_some_are_inserted_and_some_are_there():
+    net = plain().insert(2, nn.Dropout(0.0))
+    module, seen = Noise(net), []
+    module.on_train_start = lambda: seen.append(thinned.find_sites(module).rates)
+    tiny.fit(thinned.regularize(0.2), module=module)
+    assert seen == [{"net.2": 0.2, "net.4:dropout": 0.2}]
+
+
+def test_fit_again_after_a_schedule_that_ended_at_0():
+    callbacks, module = thinned.regularize(0.2, schedule="early"), Noise(tiny.mlp(0.5))
+    for _ in range(2):
+        module.noisy.clear()
+        tiny.fit(callbacks, module=module)
+        assert module.noisy[0]
+        assert {site.rate for site in thinned.find_sites(module)} == {0.0}
+
+
 def test_the_callbacks_measure_as_well():
     callbacks = thinned.regularize(0.2, monitor="val_acc", mode="max")
     trainer = tiny.fit(callbacks, max_epochs=2)

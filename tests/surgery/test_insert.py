@@ -201,6 +201,36 @@ def test_packed_sequences_keep_their_mask_over_time():
     assert not torch.equal(first[0], second[0])
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_locked_dropout_reads_the_axis_of_time_off_the_recurrent_layer(batch_first):
+    rnn = nn.LSTM(4, 50, batch_first=batch_first)
+    model = nn.ModuleDict({"rnn": rnn, "head": nn.Linear(50, 2)})
+    thinned.insert(model, "locked", 0.5, after="LSTM")
+    dropped = model["rnn"](torch.randn(3, 7, 4))[0] == 0
+    dropped = dropped if batch_first else dropped.transpose(0, 1)  # samples first
+    assert bool((dropped == dropped[:, :1]).all())
+    assert not torch.equal(dropped[0], dropped[1])
+
+
+def test_locked_dropout_keeps_its_mask_over_a_packed_sequence():
+    model = nn.ModuleDict({"rnn": nn.GRU(4, 50), "head": nn.Linear(50, 2)})
+    thinned.insert(model, "locked", 0.5, after="GRU")
+    packed = nn.utils.rnn.pack_sequence([torch.randn(n, 4) for n in (5, 3)])
+    out, _ = nn.utils.rnn.pad_packed_sequence(model["rnn"](packed)[0])
+    first = out[:5, 0] == 0
+    assert bool(first.any())
+    assert not bool(first.all())
+    assert bool((first == first[:1]).all())
+
+
+def test_locked_dropout_is_not_put_where_nothing_shows_the_axis_of_time():
+    # On (N, C) its default would drop whole samples.
+    with pytest.raises(thinned.NoEffectError, match="nothing shows the axis of time"):
+        thinned.insert(net(), "locked", 0.5)
+    said = functools.partial(thinned.layers.LockedDropout, time_dim=1)
+    assert len(thinned.insert(net(), said, 0.5)) == 2
+
+
 # --------------------------------------------------------------------------- what must be refused
 
 
@@ -208,7 +238,11 @@ def test_packed_sequences_keep_their_mask_over_time():
     ("options", "error", "match"),
     [
         ({"variant": "dropuot"}, ValueError, "Did you mean 'dropout'"),
-        ({"variant": "dropconnect"}, TypeError, "Use `thinned.swap`"),
+        *(
+            ({"variant": name}, TypeError, "takes the place of another layer.*`thinned.swap`")
+            for name in ("dropconnect", "word", "variational", "weight_drop", "layer_drop")
+        ),
+        ({"variant": "concrete"}, TypeError, "a parameter of its own.*Build it into the model"),
         ({"variant": 3}, TypeError, "Expected `variant` to be 'auto'"),
         ({"variant": nn.Dropout}, TypeError, "Expected `variant` to be 'auto'"),
         ({"variant": "alpha"}, ValueError, "Expected SELU before alpha dropout"),

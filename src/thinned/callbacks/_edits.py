@@ -10,8 +10,10 @@ import pytorch_lightning as pl
 
 from thinned._errors import NoEffectError, ThinnedWarning
 from thinned.surgery import Edit
+from thinned.surgery._compiled import compiled_parts
 
 from ._lightning import after_build, builds_late
+from ._reached import Reached
 
 # Trainer -> edits that stand in its model in the order in which they were made, and whose they are.
 _STACKS: "weakref.WeakKeyDictionary[Any, list[tuple[str, Edit]]]" = weakref.WeakKeyDictionary()
@@ -30,6 +32,7 @@ class EditCallback(pl.Callback):
     edits: list[Edit]
     _standing: list[Edit]
     _call_off: Callable[[], None]
+    _reached: Reached
     _kept_in: "weakref.WeakSet[Any]"
 
     def __init__(self, *, keep: bool) -> None:
@@ -57,6 +60,26 @@ class EditCallback(pl.Callback):
                 pl_module, lambda: self._apply_late(trainer, pl_module, before)
             )
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Watch what was inserted, unless a hook more would compile the model anew."""
+        edits = [] if compiled_parts(pl_module) else self._standing
+        self._reached = Reached(edits, type(self).__name__)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Say so if training does not come to what was inserted."""
+        self._reached.batch_ended()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say so now, where the epoch was short."""
+        self._reached.end(warn=True)
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give back the model as it was, trained."""
         if stage == "fit":
@@ -70,6 +93,7 @@ class EditCallback(pl.Callback):
 
     def _end(self, trainer: pl.Trainer) -> None:
         self._call_off()
+        self._reached.end()
         self._standing = []
         undo_all(trainer)
 
@@ -105,7 +129,13 @@ class EditCallback(pl.Callback):
 
     @staticmethod
     def _of_this_fit() -> dict[str, Any]:
-        return {"edits": [], "_standing": [], "_call_off": _nothing, "_kept_in": weakref.WeakSet()}
+        return {
+            "edits": [],
+            "_standing": [],
+            "_call_off": _nothing,
+            "_reached": Reached([], ""),
+            "_kept_in": weakref.WeakSet(),
+        }
 
 
 def undo_later(trainer: Any, edit: Edit, whose: str) -> None:

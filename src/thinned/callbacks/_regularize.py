@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from thinned._checks import check_rate
+from thinned._errors import NoEffectError
 from thinned._log import logger
 from thinned.schedules import Proportional, Uniform, as_schedule
 from thinned.surgery import Edit, find_sites, insert
@@ -20,7 +21,8 @@ def regularize(
     """Return the callbacks that give any model dropout and measure what it does.
 
     The dropout layers that are on (rate above 0) get the rate. Where none is on, layers are
-    inserted by the placement table of :func:`thinned.insert`, and taken out again when fit ends.
+    inserted by the placement table of :func:`thinned.insert`, and taken out again when fit ends;
+    where dropout at rate 0 stands in such a place already, it gets the rate instead.
     One line says what was done, where and how often. The gap between training and validation, and
     the verdict, are measured by an :class:`OverfittingMonitor`.
 
@@ -69,17 +71,29 @@ class Regularizer(EditCallback):
         if on:
             self.scheduler.only = frozenset(on)
             return None
-        edit = insert(
-            model, rate=self.rate, example_input=getattr(model, "example_input_array", None)
-        )
-        self.scheduler.only = frozenset(site.path for site in edit.sites)
-        if self.rate > 0:  # residual blocks have the linear rule: keep each site's share
-            shares = tuple(site.rate / self.rate for site in edit.sites)
-            self.scheduler.profile = Proportional(shares)
-        return edit
+        off = {site.path: 1.0 for site in sites if site.live is not False}
+        edit = None
+        try:
+            edit = insert(
+                model, rate=self.rate, example_input=getattr(model, "example_input_array", None)
+            )
+        except NoEffectError:
+            if not off:
+                raise
+        inserted = edit.sites.rates if edit is not None else {}
+        # Residual blocks have the linear rule: each site keeps its share.
+        shares = {path: rate / (self.rate or 1.0) for path, rate in inserted.items()}
+        if edit is None or edit.already:
+            shares |= off
+        self.scheduler.only = frozenset(shares)
+        if self.rate > 0:
+            order = (site.path for site in find_sites(model) if site.path in shares)
+            self.scheduler.profile = Proportional(tuple(shares[path] for path in order))
+        return edit if inserted else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say in one line what was done."""
+        super().on_train_start(trainer, pl_module)
         sites = [site for group in self.scheduler.groups.values() for site in group]
         paths = [site.path for site in sites]
         shown = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")

@@ -10,6 +10,7 @@ from torch import nn
 
 from thinned.layers._axes import channel_dim
 from thinned.layers._drop_path import DropPath
+from thinned.layers._locked import LockedDropout
 from thinned.layers._rate import RateLayer
 from thinned.layers._registry import variant as registered
 from thinned.layers._stochastic_depth import StochasticDepth
@@ -72,22 +73,24 @@ class Chosen:
         layer = self.layer or registered(row.variant).layer
         known = inspect.signature(layer).parameters
         shown = {name: value for name, value in row.options.items() if name in known}
-        return layer(rate, **{**shown, **self.options})
+        made = layer(rate, **{**shown, **self.options})
+        if next(made.parameters(), None) is not None:
+            msg = f"{layer.__name__} has a parameter of its own, which in a hook no optimizer "
+            msg += "would train and no checkpoint would hold. Build it into the model."
+            raise TypeError(msg)
+        return made
 
     def _require_free_standing(self) -> None:
         layer = self.layer
         if layer is None:
             return
-        needed = [
-            name
-            for name, parameter in inspect.signature(layer).parameters.items()
-            if parameter.default is parameter.empty
-            and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-            and name not in ("p", *self.options)
-        ]
-        if needed:
-            msg = f"{layer.__name__} takes the place of a layer with weights and cannot stand "
-            msg += "between layers. Use `thinned.swap`."
+        parameters = inspect.signature(layer).parameters
+        first, *others = [each for each in parameters.values() if each.kind <= each.VAR_POSITIONAL]
+        takes_rate = first.name == "p" or "p" not in parameters
+        needed = [each.name for each in others if each.default is each.empty]
+        if not takes_rate or not set(needed) <= set(self.options):
+            msg = f"{layer.__name__} takes the place of another layer and cannot stand between "
+            msg += "layers. Use `thinned.swap`."
             raise TypeError(msg)
 
 
@@ -138,6 +141,11 @@ def _misfit(chosen: Chosen, spot: Spot) -> str | None:
     layer = chosen.layer
     if layer is not None and layer.kind == "drop_block" and spot.row is not FEATURE_MAP:
         return f"{layer.__name__} drops regions of feature maps, and here is none"
+    known = {*spot.row.options, *chosen.options}
+    if layer is not None and issubclass(layer, LockedDropout) and "time_dim" not in known:
+        return (
+            "nothing shows the axis of time; functools.partial(LockedDropout, time_dim=1) says it"
+        )
     return None
 
 

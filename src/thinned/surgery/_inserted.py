@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
+from thinned.layers._locked import LockedDropout
 from thinned.layers._rate import RateLayer
 
 
@@ -94,6 +95,8 @@ def on_tensor(value: Any, layer: RateLayer) -> Any:
     if isinstance(value, Tensor):
         return layer(value) if value.is_floating_point() else value
     if isinstance(value, PackedSequence):
+        if isinstance(layer, LockedDropout):
+            return layer(value)
         return value._replace(data=_on_packed(value, layer))
     if isinstance(value, tuple) and value:
         return rebuild(value, 0, on_tensor(value[0], layer))

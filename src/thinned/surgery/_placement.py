@@ -25,8 +25,12 @@ class Row:
 FEATURE_MAP = Row("activation of a convolution", "spatial", {"channel_dim": 1})
 UNITS = Row("activation of a linear layer", "dropout", {"channel_dim": -1})
 SELF_NORMALIZING = Row("SELU", "alpha")
-BATCH_FIRST = Row("recurrent layer, batch first", "spatial", {"channel_dim": -1, "batch_dim": 0})
-TIME_FIRST = Row("recurrent layer, time first", "spatial", {"channel_dim": -1, "batch_dim": 1})
+BATCH_FIRST = Row(
+    "recurrent layer, batch first", "spatial", {"channel_dim": -1, "batch_dim": 0, "time_dim": 1}
+)
+TIME_FIRST = Row(
+    "recurrent layer, time first", "spatial", {"channel_dim": -1, "batch_dim": 1, "time_dim": 0}
+)
 
 NORM_FOLLOWS = "a norm follows, which would measure the dropped values"
 SHIFT = "a batch norm further on would learn a variance that it does not meet in evaluation"
