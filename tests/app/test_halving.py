@@ -1,5 +1,7 @@
 """Asynchronous successive halving: who goes on at a rung."""
 
+import json
+
 import pytest
 import pytorch_lightning as pl
 
@@ -37,6 +39,29 @@ def test_only_the_better_half_goes_on(tmp_path):
 
 def test_more_is_better_where_it_is_said(tmp_path):
     assert [_run(tmp_path, value, mode="max") for value in (0.5, 0.6, 0.4)] == [4, 4, 1]
+
+
+def test_several_validations_of_an_epoch_count_once(tmp_path):
+    class Falls(tiny.TinyModule):
+        def validation_step(self, batch, batch_idx):
+            self.log("score", 1.0 - 0.1 * (self.trainer.global_step % 4))
+
+    trainer = pl.Trainer(
+        max_epochs=2,
+        val_check_interval=0.25,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        callbacks=[SuccessiveHalving(tmp_path, "score", first=1, reduction=2)],
+    )
+    trainer.fit(Falls(), tiny.loader(), tiny.loader())
+    rungs = {
+        rung.name: [json.loads(f.read_text()) for f in rung.iterdir()]
+        for rung in tmp_path.iterdir()
+    }
+    assert rungs == {"rung-0": [1.0], "rung-1": [1.0]}  # the epoch's last, at step 4 and 8
 
 
 def test_nan_never_leads(tmp_path):

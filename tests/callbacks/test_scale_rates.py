@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from torch import nn
 
 from helpers import tiny
@@ -53,6 +54,27 @@ def test_a_schedule_is_a_factor():
         assert rates == pytest.approx(hoped)
 
 
+def test_a_name_goes_to_the_rates_that_the_model_has():
+    _, module = fit(ScaleRates("linear"))
+    assert (module.net[1].p, module.net[3].p) == (0.1, 0.4)
+
+
+class Endless(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(tiny.dataset())
+
+
+@pytest.mark.parametrize("factor", ["linear", lambda progress: progress])
+def test_a_factor_that_moves_needs_a_length(factor):
+    loader = torch.utils.data.DataLoader(Endless(), 8)
+    with pytest.raises(ValueError, match=r"the length.*Give ScaleRates\(\.\.\., total_steps=N\)"):
+        fit(ScaleRates(factor), train=loader, max_steps=-1, max_epochs=1)
+    _, module = fit(ScaleRates(factor, total_steps=4), train=loader, max_steps=-1, max_epochs=1)
+    assert module.net[3].p == 0.4
+    _, module = fit(ScaleRates(2), train=loader, max_steps=-1, max_epochs=1)
+    assert module.net[3].p == 0.8
+
+
 def test_a_function_may_go_above_1():
     _, module = fit(ScaleRates(lambda progress: 1.0 + progress))
     assert (module.net[1].p, module.net[3].p) == (0.2, 0.8)
@@ -79,6 +101,8 @@ def test_wrong_factors():
         ScaleRates(-1)
     with pytest.raises(TypeError, match="`factor` to be a factor"):
         ScaleRates(None)
+    with pytest.raises(ValueError, match="`total_steps` to be a length"):
+        ScaleRates(1.0, total_steps=-3)
     with pytest.raises(ValueError, match=r"\[0, 2.5\], got 3"):
         fit(ScaleRates(3))
 

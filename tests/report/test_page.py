@@ -188,6 +188,8 @@ def test_an_override_that_was_given_is_replaced(tmp_path):
     said = Verdict("overfitting", 0.9, (), "", "raise the rate")
     went = Course("val_loss", "min", 0.4, 7, 0.5, 20)
     assert command(record, said, went) == "thinned train data=wine schedule.rate=0.3"
+    record.overrides = ["model.widths=[64, 64]"]
+    assert command(record, said, went) == "thinned train 'model.widths=[64, 64]' schedule.rate=0.3"
 
 
 def test_metrics_are_found_by_their_names(tmp_path):

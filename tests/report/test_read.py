@@ -102,6 +102,14 @@ def test_exit_code_for_a_run_made_without_us(tmp_path):
     assert exit_code(record, ["underfitting", "failed"]) == 0
 
 
+def test_what_can_never_be_found_is_no_reason_to_fail(tmp_path):
+    record = read_run(write_csv(tmp_path / "a", overfitted_rows()))
+    with pytest.raises(ValueError, match="'failed', 'running', got 'no improvement'"):
+        exit_code(record, ["no improvement"])
+    with pytest.raises(ValueError, match=r"one of 'no improvement', .* got 'overfitting'"):
+        exit_code(compare([record]), ["overfitting"])
+
+
 def test_without_training_metrics_there_is_no_verdict(tmp_path):
     rows = [{"epoch": epoch, "step": epoch, "val_loss": 1.0} for epoch in range(9)]
     assert judge(read_run(write_csv(tmp_path / "a", rows))) is None

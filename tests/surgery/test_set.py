@@ -47,6 +47,7 @@ def test_kinds_are_named():
     assert set_rate(net, 0.3, kinds="drop_path") == 1
     assert set_rate(net, 0.2, kinds=["drop_path", "dropout"]) == 3
     assert set_rate(net, 0.4, kinds="all") == 3
+    assert set_rate(net, 0.4, kinds=["all"]) == 3  # as a list in YAML is written
     assert set(rates(net).values()) == {0.4}
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,21 @@ class SuccessiveHalving(pl.Callback):
         self.first = check_count("first", first)
         self.reduction = check_count("reduction", reduction, 2)
         self.stopped_at: int | None = None
+        self._validated = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002  # the hook's signature
-        """Leave the metric at a rung, and stop where it is not among the best."""
+        """Note that this epoch has a metric."""
+        self._validated = not trainer.sanity_checking
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002  # the hook's signature
+        """Leave the metric at a rung, and stop where it is not among the best.
+
+        Once an epoch, whatever the number of validations in it: each run counts once.
+        """
         epochs = trainer.current_epoch + 1
-        rung = self._rung(epochs)
-        if self.folder is None or rung is None or trainer.sanity_checking:
+        rung = self._rung(epochs) if self._validated else None
+        self._validated = False
+        if self.folder is None or rung is None:
             return
         stop = False
         if trainer.is_global_zero:
@@ -92,9 +101,10 @@ class SuccessiveHalving(pl.Callback):
     def _passes(self, rung: Path, value: float) -> bool:
         rung.mkdir(parents=True, exist_ok=True)
         # One file a job, written under another name first: no lock, and never half a number.
-        draft = rung / f".{os.getpid()}-{id(self)}"
+        name = uuid.uuid4().hex
+        draft = rung / f".{name}"
         draft.write_text(json.dumps(value), encoding="utf-8")
-        draft.replace(rung / f"{os.getpid()}-{id(self)}-{len(list(rung.iterdir()))}.json")
+        draft.replace(rung / f"{name}.json")
         values = sorted(_read(path) for path in rung.glob("*.json"))
         if len(values) < self.reduction:
             return True

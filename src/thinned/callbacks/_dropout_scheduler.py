@@ -18,7 +18,7 @@ from ._groups import make_groups
 from ._lightning import progress
 from ._plan import Progress
 from ._ranks import decorrelate
-from ._rate_callback import RateCallback
+from ._rate_callback import RateCallback, as_length
 from ._state import plain_state, read_state
 
 
@@ -84,7 +84,7 @@ class DropoutScheduler(RateCallback):
         self.kinds = checked_kinds(kinds)
         self.every = _as_unit(every)
         self.profile = as_profile(profile)
-        self.total_steps = _as_length(total_steps)
+        self.total_steps = as_length(total_steps)
         self.decorrelate_ranks = decorrelate_ranks
         self.only: frozenset[str] | None = None  # paths, where somebody has chosen the sites
         self._clock = Clock(self.total_steps, self.every)
@@ -122,13 +122,7 @@ class DropoutScheduler(RateCallback):
             decorrelate(trainer)
         now = progress(trainer, self.total_steps, self.every)
         if now.fraction is None and any(group.schedule.needs_progress for group in self._groups):
-            msg = (
-                "Expected the length of the training to be known, got a trainer without it: "
-                f"max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}, "
-                f"{trainer.num_training_batches} batches an epoch. "
-                "Give DropoutScheduler(..., total_steps=N), or the Trainer max_steps=N."
-            )
-            raise ValueError(msg)
+            raise self._no_length(trainer)
         self._set(now)
 
     def on_train_batch_start(
@@ -198,10 +192,3 @@ def _as_unit(every: Any) -> str | int:
         raise ValueError(msg)
     return int(number)
 
-
-def _as_length(total_steps: Any) -> int | None:
-    """Return the length of a training in batches."""
-    if total_steps is None:
-        return None
-    hint = "It is the length of the whole training in batches, or None to ask the trainer."
-    return int(check_number("total_steps", total_steps, 1, 1e15, what="a length", hint=hint))

@@ -1,9 +1,11 @@
 """What the callbacks that set rates share: finding their sites, logging, and giving back."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 
+from thinned._checks import check_number
 from thinned._log import logger
 from thinned.surgery import SiteList, compile_safe
 
@@ -72,6 +74,15 @@ class RateCallback(pl.Callback):
         publish(trainer, values)
         send(trainer, values, step)
 
+    def _no_length(self, trainer: pl.Trainer) -> ValueError:
+        """Return the error for a schedule whose training has no known length."""
+        return ValueError(
+            "Expected the length of the training to be known, got a trainer without it: "
+            f"max_epochs={trainer.max_epochs}, max_steps={trainer.max_steps}, "
+            f"{trainer.num_training_batches} batches an epoch. "
+            f"Give {type(self).__name__}(..., total_steps=N), or the Trainer max_steps=N."
+        )
+
     def _refuse_shared(self, trainer: pl.Trainer) -> None:
         """Raise if two groups, of whichever callbacks, have a site in common."""
         seen: dict[tuple[int, str], str] = {}
@@ -87,3 +98,11 @@ class RateCallback(pl.Callback):
                             )
                             raise ValueError(msg)
                         seen[site.key] = group
+
+
+def as_length(total_steps: Any) -> int | None:
+    """Return the length of a training in batches, or None: the trainer is to be asked."""
+    if total_steps is None:
+        return None
+    hint = "It is the length of the whole training in batches, or None to ask the trainer."
+    return int(check_number("total_steps", total_steps, 1, 1e15, what="a length", hint=hint))

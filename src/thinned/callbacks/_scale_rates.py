@@ -2,7 +2,8 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 
@@ -13,7 +14,7 @@ from thinned.surgery import RateScale, SiteList, as_patterns, chosen
 from thinned.surgery._site_list import checked_kinds
 
 from ._lightning import progress
-from ._rate_callback import RateCallback
+from ._rate_callback import RateCallback, as_length
 
 
 class ScaleRates(RateCallback):
@@ -25,8 +26,8 @@ class ScaleRates(RateCallback):
     rate, as read back. When training ends the rates stay as they were set.
 
     Args:
-        factor: what to multiply with, at least 0: a number, a schedule or its name, or a function
-            of progress.
+        factor: what to multiply with, at least 0: a number, a schedule or a function of progress;
+            or a schedule's name, which goes to or holds 1.
         include: globs on dotted paths below the LightningModule, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
         kinds: a kind, several, or ``"all"``. Without it, and with ``include="*"``, only sites of
@@ -39,7 +40,8 @@ class ScaleRates(RateCallback):
 
     Raises:
         NoEffectError: when fit starts, if no site matches, or all of them are at rate 0.
-        ValueError: for a wrong factor at once; when training starts, if a rate would exceed 1.
+        ValueError: for a wrong factor at once; when training starts, if a rate would exceed 1, or
+            if its length is not known and the factor needs it.
 
     Example:
         >>> import pytorch_lightning as pl
@@ -63,7 +65,7 @@ class ScaleRates(RateCallback):
             exclude=as_patterns(exclude, "exclude"),
             kinds=checked_kinds(kinds),
         )
-        self.total_steps = total_steps
+        self.total_steps = as_length(total_steps)
         self._scale: RateScale | None = None
         self._model: pl.LightningModule | None = None
 
@@ -104,7 +106,9 @@ class ScaleRates(RateCallback):
 
     def _set(self, trainer: pl.Trainer) -> None:
         if self._scale is not None:
-            now = progress(trainer, self.total_steps, "step").fraction
+            now = progress(trainer, self.total_steps).fraction
+            if now is None and getattr(self._factor, "needs_progress", True):
+                raise self._no_length(trainer)
             factor = float(self._factor(0.0 if now is None else now))
             if factor != self._scale.factor:
                 self._scale(factor)
@@ -113,12 +117,18 @@ class ScaleRates(RateCallback):
 def _as_factor(factor: Any) -> Callable[[float], Any]:
     """Return the factor as a function of progress."""
     if isinstance(factor, str):
-        return as_schedule(factor)
+        return as_schedule(factor, rate=1.0)
     if callable(factor):
         return factor  # type: ignore[no-any-return]  # what it returns is checked at each step
-    return functools.partial(_constant, check_number("factor", factor, 0.0, what="a factor"))
+    return _Constant(check_number("factor", factor, 0.0, what="a factor"))
 
 
-def _constant(factor: float, progress: float) -> float:  # noqa: ARG001 - as every schedule takes it
-    """Return the factor at any progress; a partial of it can be pickled."""
-    return factor
+@dataclass(frozen=True)
+class _Constant:
+    """The same factor all along, which a schedule could not hold above 1."""
+
+    factor: float
+    needs_progress: ClassVar[bool] = False
+
+    def __call__(self, _: float) -> float:
+        return self.factor

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -179,7 +180,7 @@ def command(record: Record, said: Verdict, went: Course) -> str:
         changed = {each.partition("=")[0] for each in change}
         kept = [e for e in record.overrides if e.lstrip("+").partition("=")[0] not in changed]
         several = ["-m"] if any("," in each for each in change) else []
-        return " ".join(["thinned train", *several, *kept, *change]) if change else ""
+        return shlex.join(["thinned", "train", *several, *kept, *change]) if change else ""
     code = re.search(r"thinned\.\w+\([^)]*\)|Trainer\([^)]*\)", said.action)
     return code[0] if code else ""
 

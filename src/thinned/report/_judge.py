@@ -14,7 +14,8 @@ from thinned.report._format import short, signed
 from thinned.report._record import Record
 
 NAIVE = 0.8  # what a verdict by the naive gap is worth of one by the fair gap; not calibrated
-FINDINGS = (*VERDICTS[1:], "failed", "running", "no improvement")
+_OF_RUN = (*VERDICTS[1:], "failed", "running")
+_OF_COMPARISON = ("no improvement", "failed", "running")
 _RATE_KEY = re.compile(r"(^|[._])(dropout|drop_rate|dropout_rate|rate|p)$")
 
 
@@ -77,7 +78,8 @@ def exit_code(found: Record | Comparison, fail_on: Sequence[str]) -> int:
         >>> exit_code(Record(Path("r"), verdict={"word": "overfitting"}), ["overfitting"])
         1
     """
-    wanted = {check_choice("fail_on", each, FINDINGS) for each in fail_on}
+    known = _OF_RUN if isinstance(found, Record) else _OF_COMPARISON
+    wanted = {check_choice("fail_on", each, known) for each in fail_on}
     records = [found] if isinstance(found, Record) else [run.record for run in found.runs]
     states: list[str] = [record.status for record in records]
     seen = {"failed" if state == "crashed" else state for state in states}

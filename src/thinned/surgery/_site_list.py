@@ -139,9 +139,10 @@ def as_kinds(kinds: str | Iterable[str] | None) -> tuple[str, ...]:
         ValueError: if one of them is unknown.
     """
     known = (*KINDS, PLACEHOLDER)
-    if kinds is None or kinds == "all":
+    if kinds is None:
         return known
-    return tuple(check_choice("kinds", kind, (*known, "all")) for kind in one_or_many(kinds))
+    named = tuple(check_choice("kinds", kind, (*known, "all")) for kind in one_or_many(kinds))
+    return known if "all" in named else named
 
 
 def no_sites(
