@@ -18,6 +18,21 @@ def test_a_rate_above_a_half_is_found(example):
     assert any("is 3 times" in line for line in finding.evidence)
 
 
+def test_the_width_that_a_run_shows_counts_and_not_that_of_the_neighbour():
+    class Late(nn.Module):
+        """Registers its dropout after its output layer, and calls it before."""
+
+        def __init__(self):
+            super().__init__()
+            self.body, self.head, self.drop = nn.Linear(16, 64), nn.Linear(64, 2), nn.Dropout(0.2)
+
+        def forward(self, x):
+            return self.head(self.drop(self.body(x).relu()))
+
+    assert "rate-too-high" in found(Late())  # by the order of registration, of 2 units
+    assert "rate-too-high" not in found(Late(), torch.randn(4, 16))
+
+
 @EITHER
 def test_rate_1_is_an_error(example):
     assert found(mlp(nn.Dropout(1.0)), example)["rate-too-high"][0].severity == "error"

@@ -9,7 +9,7 @@ from torch import nn
 
 import thinned
 from helpers import tiny
-from thinned.layers import AlphaDropout, Dropout, SpatialDropout, StochasticDepth
+from thinned.layers import AlphaDropout, DropBlock2d, Dropout, SpatialDropout, StochasticDepth
 
 
 def net():
@@ -171,6 +171,33 @@ def test_the_input_only_when_asked():
     assert set(seen[0].unique().tolist()) == {0.0, 2.0}
     inner = thinned.insert(model, "dropout", 0.5, include="2", after="input")
     assert list(layers(inner)) == ["2:dropout"]
+
+
+@pytest.mark.parametrize("after", ["MaxPool2d", "BatchNorm2d", "ReLU"])
+def test_named_places_on_feature_maps_are_rows_of_the_table(after):
+    def made():
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3)
+        )
+
+    for variant, wanted in (("auto", SpatialDropout), ("dropblock", DropBlock2d)):
+        edit = thinned.insert(made(), variant, 0.2, after=after)
+        assert [type(layer) for layer in layers(edit).values()] == [wanted]
+    edit = thinned.insert(made(), "dropblock", 0.2, include="4", after="input")
+    assert [type(layer) for layer in layers(edit).values()] == [DropBlock2d]
+
+
+def test_a_name_takes_the_class_for_as_many_axes():
+    model = nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.Conv1d(4, 2, 3))
+    thinned.insert(model, "dropblock", 0.2)
+    assert model(torch.randn(2, 3, 20)).shape == (2, 2, 16)
+
+
+def test_another_variant_is_not_what_was_asked_for():
+    model = net()
+    thinned.insert(model, "dropout", 0.2)
+    with pytest.raises(thinned.NoEffectError, match=r"1: Dropout\(p=0\.2.*\) inserted before"):
+        thinned.insert(model, "gaussian", 0.2)
 
 
 def test_options_by_partial():

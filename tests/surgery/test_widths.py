@@ -1,6 +1,7 @@
 import torch.nn.functional as F  # noqa: N812 - as everybody writes it
 from torch import nn
 
+import thinned
 from thinned import find_sites, layers
 
 
@@ -34,6 +35,12 @@ def test_layers_that_hold_a_rate_have_their_own():
         ]
     )
     assert widths(net) == [12, 3, 4, 9]
+
+
+def test_a_hook_before_a_layer_drops_what_the_layer_is_given():
+    net = nn.Sequential(nn.Linear(3, 7), nn.ReLU(), nn.Linear(7, 5), nn.LSTM(5, 9))
+    edit = thinned.insert(net, "dropout", after="input", include=["1", "2", "3"])
+    assert [site.width for site in edit.sites] == [7, 7, 5]
 
 
 def test_a_transformer_layer():

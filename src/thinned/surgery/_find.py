@@ -1,7 +1,7 @@
 """Find the sites of a model."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -25,7 +25,7 @@ from thinned.surgery._site import KINDS, PLACEHOLDER, Site
 from thinned.surgery._site_list import SiteList
 from thinned.surgery._sources import line_of
 from thinned.surgery._twins import twin_of
-from thinned.surgery._widths import widths
+from thinned.surgery._widths import width_into, widths
 
 
 def find_sites(
@@ -96,6 +96,8 @@ class Finder:
                 first = found.get(site.key)
                 if first is None:
                     width = self._widths.get(id(module))
+                    if module._parameters and _stands_before(site.owner, module):
+                        width = width_into(module)
                     readers_here = readers.get(site.key, ())
                     site = dataclasses.replace(site, read_by=readers_here, width=width)
                     first = self._judge(site, elsewhere)
@@ -203,10 +205,7 @@ def _hook_sites(path: str, module: nn.Module) -> Iterator[Site]:
     """Find the rates that hooks hold: objects with ``p`` and ``kind``, or bound methods of such."""
     holders: dict[int, object] = {}
     for hooks in (module._forward_pre_hooks, module._forward_hooks):
-        for hook in hooks.values():
-            holder = getattr(hook, "__self__", hook)
-            if _has_kind(holder):
-                holders[id(holder)] = holder
+        holders |= {id(holder): holder for holder in _holders(hooks) if _has_kind(holder)}
     taken: set[str] = set()
     for holder in holders.values():
         kind = str(getattr(holder, "kind", ""))
@@ -216,3 +215,14 @@ def _hook_sites(path: str, module: nn.Module) -> Iterator[Site]:
         taken.add(name)
         shown = getattr(holder, "layer", holder)  # what drops says more than what carries it
         yield Site(f"{path}:{name}", kind, holder, "p", type(shown).__name__)
+
+
+def _holders(hooks: Mapping[int, Any]) -> list[Any]:
+    """Return the hooks, or the objects that they are methods of."""
+    return [getattr(hook, "__self__", hook) for hook in hooks.values()]
+
+
+def _stands_before(owner: object, module: nn.Module) -> bool:
+    """Say whether a hook looks at what a module is given only."""
+    before, after = _holders(module._forward_pre_hooks), _holders(module._forward_hooks)
+    return any(each is owner for each in before) and not any(each is owner for each in after)

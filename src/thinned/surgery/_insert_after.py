@@ -9,6 +9,7 @@ from thinned._checks import shown
 from thinned.surgery._placement import (
     BATCH_FIRST,
     FEATURE_MAP,
+    NAMED,
     OUTPUT,
     SELF_NORMALIZING,
     TIME_FIRST,
@@ -22,7 +23,6 @@ from thinned.surgery._structure import output_layer
 from thinned.surgery._swap_values import Key, key_matches
 
 INPUT = "input"
-_NAMED = Row("a module that was named", "dropout")
 
 
 def plan_after(model: nn.Module, after: Key | Iterable[Key], scope: Scope) -> Plan:
@@ -43,7 +43,7 @@ def plan_after(model: nn.Module, after: Key | Iterable[Key], scope: Scope) -> Pl
     plan = Plan()
     if INPUT in keys:
         plan.spots += [
-            Spot(path, module, _NAMED, before=True) for path, module in _heads(model, scope)
+            Spot(path, module, NAMED, before=True) for path, module in _heads(model, scope)
         ]
     found = [
         place
@@ -80,4 +80,4 @@ def _row(module: Any) -> Row:
         return SELF_NORMALIZING
     if isinstance(module, nn.modules.conv._ConvNd):
         return FEATURE_MAP
-    return UNITS if isinstance(module, nn.Linear) else _NAMED
+    return UNITS if isinstance(module, nn.Linear) else NAMED

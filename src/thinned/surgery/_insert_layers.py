@@ -12,11 +12,12 @@ from thinned.layers._axes import channel_dim
 from thinned.layers._drop_path import DropPath
 from thinned.layers._locked import LockedDropout
 from thinned.layers._rate import RateLayer
+from thinned.layers._registry import Variant
 from thinned.layers._registry import variant as registered
 from thinned.layers._stochastic_depth import StochasticDepth
 from thinned.surgery._changes import Hooked
 from thinned.surgery._inserted import AfterOutput, BeforeInput, inserted_hooks
-from thinned.surgery._placement import FEATURE_MAP, SELF_NORMALIZING, Plan, Row, Spot
+from thinned.surgery._placement import FEATURE_MAP, NAMED, SELF_NORMALIZING, Plan, Row, Spot
 from thinned.surgery._places import Scope, places
 from thinned.surgery._structure import neighbours
 
@@ -31,10 +32,12 @@ class Chosen:
     Attributes:
         layer: the class, ``None`` for what each row of the table says.
         options: its options.
+        variant: the technique, where a name was given: it may have a class for other places.
     """
 
     layer: type[RateLayer] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    variant: Variant | None = None
 
     @classmethod
     def of(cls, variant: Any) -> "Chosen":
@@ -46,14 +49,15 @@ class Chosen:
         if variant == AUTO:
             return cls()
         options: Mapping[str, Any] = {}
-        layer: Any = registered(variant).layer if isinstance(variant, str) else variant
+        named = registered(variant) if isinstance(variant, str) else None
+        layer: Any = variant if named is None else named.layer
         if isinstance(layer, functools.partial):
             layer, options = layer.func, layer.keywords
         if not (isinstance(layer, type) and issubclass(layer, RateLayer)):
             msg = "Expected `variant` to be 'auto', a variant's name, a layer class of "
             msg += f"thinned.layers, or a functools.partial of one, got {variant!r}."
             raise TypeError(msg)
-        chosen = cls(layer, {k: v for k, v in options.items() if k != "p"})
+        chosen = cls(layer, {k: v for k, v in options.items() if k != "p"}, named)
         if chosen.elements:
             chosen._require_free_standing()
         return chosen
@@ -68,9 +72,16 @@ class Chosen:
         """Whether residual blocks are dropped."""
         return self.layer is None or issubclass(self.layer, _OF_BLOCKS)
 
-    def make(self, row: Row, rate: float) -> RateLayer:
+    def is_made(self, layer: RateLayer) -> bool:
+        """Say whether a layer is what was asked for, its rate aside."""
+        classes = (self.layer or RateLayer,) if self.variant is None else self.variant.layers
+        return isinstance(layer, classes)
+
+    def make(self, spot: Spot, row: Row, rate: float, around: list[nn.Module]) -> RateLayer:
         """Make the layer for a place."""
         layer = self.layer or registered(row.variant).layer
+        if self.variant is not None:
+            layer = self.variant.layer_for(spot.host, around)
         known = inspect.signature(layer).parameters
         shown = {name: value for name, value in row.options.items() if name in known}
         made = layer(rate, **{**shown, **self.options})
@@ -110,17 +121,19 @@ def hooks(
         place = paths.get(spot.host)
         if not scope.holds([spot.path] if place is None else place.paths):
             continue
+        around = [] if place is None else neighbours(place)
+        row = _with_axis(spot, around)
         side = BeforeInput if spot.before else AfterOutput
-        held = [h for h in inserted_hooks(spot.host) if isinstance(h, side)]
-        if held and held[0].p == rate:
+        held = next((h for h in inserted_hooks(spot.host) if isinstance(h, side)), None)
+        if held is not None and held.p == rate and chosen.is_made(held.layer):
             plan.already.append(spot.path)
-        elif held:
-            plan.left_out[spot.path] = f"inserted before, at rate {held[0].p:g}; use set_rate"
-        elif reason := _misfit(chosen, spot):
+        elif held is not None:
+            what = "inserted" if chosen.is_made(held.layer) else f"{held.layer!r} inserted"
+            plan.left_out[spot.path] = f"{what} before, at rate {held.p:g}; use set_rate or undo"
+        elif reason := _misfit(chosen, row):
             plan.left_out[spot.path] = reason
         else:
-            row = spot.row if place is None else _with_axis(spot, neighbours(place))
-            layer = chosen.make(row, rate)
+            layer = chosen.make(spot, row, rate, around)
             if _is_alpha(layer) and spot.row is not SELF_NORMALIZING and not force:
                 refused.append(spot.path)
                 continue
@@ -137,11 +150,11 @@ def hooks(
     return made
 
 
-def _misfit(chosen: Chosen, spot: Spot) -> str | None:
+def _misfit(chosen: Chosen, row: Row) -> str | None:
     layer = chosen.layer
-    if layer is not None and layer.kind == "drop_block" and spot.row is not FEATURE_MAP:
+    if layer is not None and layer.kind == "drop_block" and row is not FEATURE_MAP:
         return f"{layer.__name__} drops regions of feature maps, and here is none"
-    known = {*spot.row.options, *chosen.options}
+    known = {*row.options, *chosen.options}
     if layer is not None and issubclass(layer, LockedDropout) and "time_dim" not in known:
         return (
             "nothing shows the axis of time; functools.partial(LockedDropout, time_dim=1) says it"
@@ -154,6 +167,8 @@ def _with_axis(spot: Spot, around: list[nn.Module]) -> Row:
     if "channel_dim" in spot.row.options:
         return spot.row
     axis = channel_dim([spot.host]) or channel_dim(around)
+    if axis == 1 and spot.row is NAMED:
+        return FEATURE_MAP
     return spot.row if axis is None else replace(spot.row, options={"channel_dim": axis})
 
 

@@ -31,6 +31,7 @@ BATCH_FIRST = Row(
 TIME_FIRST = Row(
     "recurrent layer, time first", "spatial", {"channel_dim": -1, "batch_dim": 1, "time_dim": 0}
 )
+NAMED = Row("a module that was named", "dropout")
 
 NORM_FOLLOWS = "a norm follows, which would measure the dropped values"
 SHIFT = "a batch norm further on would learn a variance that it does not meet in evaluation"

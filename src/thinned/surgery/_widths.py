@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import nn
 
 _OUT = ("out_features", "out_channels", "num_features", "embedding_dim", "embed_dim")
+_IN = ("in_features", "in_channels", "num_features", "input_size", "embed_dim")
 
 
 def width_of(module: nn.Module) -> int | None:
@@ -17,9 +18,23 @@ def width_of(module: nn.Module) -> int | None:
     if isinstance(module, nn.RNNBase):
         size = module.proj_size or module.hidden_size
         return int(size) * (2 if module.bidirectional else 1)
+    return _first_of(module, _OUT)
+
+
+def width_into(module: nn.Module) -> int | None:
+    """Return how many units a layer is given, None where its attributes do not say.
+
+    Example:
+        >>> width_into(nn.Linear(3, 7)), width_into(nn.GRU(3, 5))
+        (3, 3)
+    """
+    return _first_of(module, _IN)
+
+
+def _first_of(module: nn.Module, names: Iterable[str]) -> int | None:
     if isinstance(module, nn.LayerNorm):
         return int(module.normalized_shape[-1])
-    found = (getattr(module, name, None) for name in _OUT)
+    found = (getattr(module, name, None) for name in names)
     return next((width for width in found if isinstance(width, int) and width > 0), None)
 
 

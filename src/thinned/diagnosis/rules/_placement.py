@@ -151,6 +151,9 @@ def _spatial(context: Context, drop: Node) -> str:
     """Code that drops whole channels instead: a swap where a layer can be swapped."""
     if isinstance(context.modules.get(drop.path), nn.Dropout):
         return f'thinned.swap(model, {{"Dropout": "spatial"}}, include="{drop.path}")'
+    host, colon, _ = drop.path.partition(":")
+    if colon:  # a hook that somebody inserted
+        return f'Insert channel dropout at {host!r} instead: thinned.insert(model, "spatial", ...)'
     return "F.dropout2d(x, p, self.training)"
 
 

@@ -50,7 +50,7 @@ def _rates(context: Context) -> Iterator[tuple[str, float, int | None]]:
     for site in context.sites:
         if site.kind == "dropout" and site.rate > 0 and site.live is not False:
             seen.add(site.path.partition(":")[0])
-            yield site.path, site.rate, site.width or widths.get(site.path)
+            yield site.path, site.rate, widths.get(site.path) or site.width  # seen, or by order
     for node in context.flow.drops():
         if node.path not in seen:
             yield node.path, node.rate or 0.0, _width(node)
