@@ -1,6 +1,5 @@
 """Whether copies of a batch may be predicted as one: each row by itself, each with its mask."""
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,13 @@ from torch.utils._pytree import tree_flatten
 from thinned._generators import generators_kept
 from thinned._log import logger
 from thinned.surgery import Site
+from thinned.surgery._compiled import is_compiled
 from thinned.surgery._trace import call
+from thinned.uncertainty._cut import Cut
+from thinned.uncertainty._cut_find import find_cuts
+from thinned.uncertainty._fingerprint import mark
+from thinned.uncertainty._flow import Flow
+from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._prefix import Recorder, Shape, Step
 from thinned.uncertainty._rows import are_equal, flat, is_pair, joined, rows_of, two_rows
 from thinned.uncertainty._sampling import sampling
@@ -48,59 +53,110 @@ def _extended(two: Shape, three: Shape, rows: int) -> Shape:
     return shape, strides
 
 
-_KNOWN: "weakref.WeakKeyDictionary[nn.Module, dict[Any, Layout | None]]" = (
-    weakref.WeakKeyDictionary()
-)
+@dataclass(frozen=True)
+class Trial:
+    """What two and three rows have shown.
 
-
-def signature(x: Any, on: Sequence[Site]) -> Any:
-    """Return what an answer is kept for: the form of an input, and the sites that are on."""
-    leaves = [v for v in tree_flatten(x)[0] if isinstance(v, Tensor)]
-    forms = tuple((v.shape, v.dtype, v.device) for v in leaves)
-    return forms, tuple((site.key, site.path) for site in on)
-
-
-def layout(model: nn.Module, x: Any, recorder: Recorder, on: Sequence[Site]) -> Layout | None:
-    """Return where the batch is, or None where copies cannot be predicted as one batch.
-
-    The answer is found by predicting the first and the last row apart and together, and is kept
-    for further inputs of the same shape.
+    Attributes:
+        layout: how to give back the recorded beginning in copies; None where that is not right.
+        cuts: where a forward may be cut, and go on in copies.
     """
-    key = (signature(x, on), len(recorder.steps))
-    known = _KNOWN.setdefault(model, {})
-    if key not in known:
-        try:
-            known[key] = _find(model, x, recorder)
-        except Exception as error:  # a model that takes no single row, say
-            logger.debug("no copies as one batch: %r", error)
-            known[key] = None
-    return known[key]
+
+    layout: Layout | None
+    cuts: tuple[Cut, ...]
 
 
-def _find(model: nn.Module, x: Any, recorder: Recorder) -> Layout | None:
+NOTHING = Trial(None, ())
+MANY = 8  # trials after which they must have been of use, or there are no more
+
+
+@dataclass
+class _Tally:
+    """How often copies were tried for one form of input, and how often that was of use again."""
+
+    trials: int = 0
+    uses: int = 0
+
+
+_KNOWN: Kept[Trial] = Kept()
+_TALLIES: Kept[_Tally] = Kept()
+
+
+def form_of(x: Any, on: Sequence[Site]) -> Any:
+    """Return what an answer is kept for beside the model: the input's form, the sites, the mode."""
+    leaves, tree = tree_flatten(x)
+    kinds = {leaf.device.type for leaf in leaves if isinstance(leaf, Tensor)}
+    modes = tuple((torch.is_autocast_enabled(k), torch.get_autocast_dtype(k)) for k in kinds)
+    sites = tuple((site.key, site.path, site.rate) for site in on)
+    form = tuple(mark(leaf) for leaf in leaves)
+    return str(tree), form, modes, torch.is_inference_mode_enabled(), sites
+
+
+def count_use(model: nn.Module, form: Any) -> None:
+    """Note that what was found out by a trial has served another call."""
+    tally = _TALLIES.get(model, form)
+    if tally is not None:
+        tally.uses += 1
+
+
+def trial(model: nn.Module, x: Any, recorder: Recorder, state: Any, form: Any) -> Trial:
+    """Return how copies of a batch can be predicted as one.
+
+    The answer is found by predicting the first and the last row apart and together. It is kept for
+    the state of the model and the input's form; a model that is another at every call gets no more
+    trials.
+    """
+    key = (state, form, len(recorder.steps))
+    found = _KNOWN.get(model, key)
+    if found is not None:
+        count_use(model, form)
+        return found
+    tally = _TALLIES.get(model, form) or _TALLIES.put(model, form, _Tally())
+    if state is None or (tally.trials >= MANY and tally.uses < tally.trials):
+        return NOTHING
+    tally.trials += 1
+    return _KNOWN.put(model, key, _tried(model, x, recorder))
+
+
+def _tried(model: nn.Module, x: Any, recorder: Recorder) -> Trial:
+    try:
+        return _find(model, x, recorder)
+    except Exception as error:  # a model that takes no single row, say
+        logger.debug("no copies as one batch: %r", error)
+        return NOTHING
+
+
+def _find(model: nn.Module, x: Any, recorder: Recorder) -> Trial:
     rows = rows_of(x)
     if rows == 0:
-        return None
+        return NOTHING
     first, last = two_rows(x)
     if are_equal(first, last):
-        return None  # such rows could not show that they depend on each other
+        return NOTHING  # such rows could not show that they depend on each other
     pair, triple = joined(first, last), joined(first, last, first)
     with generators_kept(seed=0):
         with sampling(model, ()):
             apart = [flat(call(model, each)) for each in (first, last)]
             together = flat(call(model, pair))
         if not is_pair(apart[0], apart[1], together):
-            return None
-        two, three = Recorder(), Recorder()
-        with two:
-            call(model, pair)
-        with three:
-            call(model, triple)
-    if [3 * number for number in two.draws] != [2 * number for number in three.draws]:
-        return None  # the rows share a mask
-    if not recorder.steps:
-        return Layout((), (), ())
-    return _compare(recorder, two, three, rows)
+            return NOTHING
+        (two, flow), (three, longer) = (_followed(model, each) for each in (pair, triple))
+        if [3 * number for number in two.draws] != [2 * number for number in three.draws]:
+            return NOTHING  # the rows share a mask
+        if flow.reads_what_is_random:
+            return NOTHING  # samples in one batch would be looked at together
+        alike = flow.operators == recorder.operators  # else the batch has to show it as well
+        cuts = find_cuts(model, [pair] if alike else [pair, x], flow, longer)
+    return Trial(_compare(recorder, two, three, rows) if recorder.steps else None, cuts)
+
+
+def _followed(model: nn.Module, x: Any) -> tuple[Recorder, Flow]:
+    recorder, flow = Recorder(), Flow(x)
+    compiled = any(is_compiled(module) for module in model.modules())  # hooks would compile it anew
+    with recorder, flow if compiled else flow.following(model):
+        output = call(model, x)
+    flow.end(output)
+    return recorder, flow
 
 
 def _compare(whole: Recorder, two: Recorder, three: Recorder, rows: int) -> Layout | None:

@@ -1,8 +1,9 @@
 """Draws samples: the beginning of the forward once, the rest in copies where that is right."""
 
 import contextlib
-import weakref
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
-from thinned.uncertainty._copies import Layout, layout, signature
+from thinned.uncertainty._copies import NOTHING, Layout, Trial, count_use, form_of, trial
+from thinned.uncertainty._cut import Cut, OperatorCut, RandomState, forward
+from thinned.uncertainty._fingerprint import attributes, is_same
+from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Peeks, Recorder
 from thinned.uncertainty._replay import Replay
@@ -19,27 +23,59 @@ from thinned.uncertainty._rows import rows_of
 
 WORTH = 0.2  # below this share of the work, there is little to save
 FLOPS_A_STEP = 10**5  # about what could be computed while one operator is followed
-WHOLE = 8  # copies from which on a whole forward is quicker for several than one after the other
-ELEMENTS = 2**19  # in the largest tensor, where the user has not said: what fits into a cache
+FLOPS_A_CALL = 10**4  # while one is called
+GAIN = 0.9  # of the loop's cost: what is to be gained must be more than memory may cost
+ELEMENTS = 2**20  # in the largest tensor, where the user has not said: what fits into a cache
 
-# What was found out not to be worth it, for a model, the form of its input and the sites.
-_NOT_WORTH: "weakref.WeakKeyDictionary[nn.Module, set[Any]]" = weakref.WeakKeyDictionary()
+
+@dataclass(frozen=True)
+class Plan:
+    """How samples are drawn from a model like this, for an input like this.
+
+    Attributes:
+        cut: where a forward is cut; None where it is not.
+        copies: how many samples a forward that is cut gives.
+        followed: whether to follow a first forward, and see; else a forward a sample.
+    """
+
+    cut: Cut | None = None
+    copies: int = 1
+    followed: bool = False
+
+
+LOOP, FOLLOW = Plan(), Plan(followed=True)
+_PLANS: Kept[Plan] = Kept()
 
 
 class Draws:
     """Samples of a model's output, one chunk after the other.
+
+    Args:
+        model: the model, whose sites are on.
+        x: what it is called with.
+        sites: what is on.
+        chunk: samples at a time; None takes as many as keep the largest tensor small.
+        batched: whether samples may be predicted as copies of the batch.
+        state: of the model, to keep what is found out for it; see `fingerprint`.
 
     Attributes:
         method: in words, how they are drawn.
     """
 
     def __init__(
-        self, model: nn.Module, x: Any, sites: Sequence[Site], chunk: int | None, batched: bool
+        self,
+        model: nn.Module,
+        x: Any,
+        sites: Sequence[Site],
+        chunk: int | None,
+        batched: bool,
+        state: Any = None,
     ) -> None:
         self.model, self.x, self.sites = model, x, sites
         self.chunk, self.batched = chunk, batched
         self.method = "a forward a sample"
         self.total = 0
+        self.state, self.form = state, form_of(x, sites)
 
     def around(self, number: int) -> contextlib.AbstractContextManager[Any]:
         """Return what the forward of the sample of this number runs in: here, nothing."""
@@ -53,61 +89,132 @@ class Draws:
 
     def __call__(self, count: int) -> Iterator[Tensor]:
         """Yield ``count`` samples, stacked in chunks of shape ``(t, *output)``."""
-        left = self.total = count
-        known = _NOT_WORTH.setdefault(self.model, set())
-        key = (signature(self.x, self.sites), self.chunk, self.batched, count)
-        if key not in known:
-            for samples in self._recorded(count):
+        self.total, done = count, 0
+        plan = self._plan(None)
+        if plan is None or plan.cut is not None or plan.followed:
+            for samples in self._shared(plan):
                 yield samples
-                left -= len(samples)
-        if left:
-            known.add(key)
+                done += len(samples)
+        if done < count:
+            if done <= 1:
+                self._plan(LOOP)
             self.method = "a forward a sample"
-        while left:
-            number = count - left
-            output = self.plain(number)
-            more = min(max(1, ELEMENTS // max(output.numel(), 1)), left) - 1
-            rest = [self.plain(number + 1 + i) for i in range(more)]
+        while done < count:
+            output = self.plain(done)
+            more = min(max(1, ELEMENTS // max(output.numel(), 1)), count - done) - 1
+            rest = [self.plain(done + 1 + i) for i in range(more)]
             yield torch.stack([output, *rest])  # together: the statistics cost calls as well
-            left -= more + 1
+            done += more + 1
 
-    def _recorded(self, count: int) -> Iterator[Tensor]:
-        """Record a first sample, and yield from that as many as that is good for."""
-        with self.around(0), Recorder() as recorder, Peeks(recorder):
-            first = output_of(call(self.model, self.x))
-        yield first.unsqueeze(0)
-        self._keep_if_worth(recorder)
-        found = self._layout(recorder)
-        copies = min(self._copies(found, recorder.largest), count - 1)
-        if recorder.steps or copies >= max(2, min(WHOLE, self.chunk or WHOLE)):
-            yield from self._replayed(recorder, found, copies, count - 1)
+    def _plan(self, new: Plan | None) -> Plan | None:
+        """Return what is planned for calls like this; keep a new plan for them."""
+        key = (self.state, self.form, self.chunk, self.batched, self.total)
+        if new is not None:
+            return new if self.state is None else _PLANS.put(self.model, key, new)
+        found = _PLANS.get(self.model, key)
+        if found is not None:
+            count_use(self.model, self.form)
+        return found
 
-    def _keep_if_worth(self, recorder: Recorder) -> None:
-        """Forget the beginning where it cannot be given back, or is too little of the work."""
+    def _shared(self, plan: Plan | None) -> Iterator[Tensor]:
+        """Yield samples that share the beginning or a batch, as many as that is good for."""
+        if plan is None or plan.cut is None:
+            start = RandomState(self.x)
+            recorder, first = self._recorded(start)
+            found = self._trial(recorder)
+            plan = plan or self._best(recorder, found)
+            if plan.cut is None:
+                yield first.unsqueeze(0)
+                yield from self._followed(recorder, found.layout)
+                return
+            start.restore()  # so that the first call with a seed gives what later ones give
+            self._plan(plan)
+        done = 0
+        for samples in self._cut(plan.cut, plan.copies):
+            yield samples
+            done += len(samples)
+        if not done:
+            yield from self._shared(FOLLOW)
+
+    def _recorded(self, start: RandomState) -> tuple[Recorder, Tensor]:
+        """Follow the forward of a first sample."""
+        for _ in range(2):  # a first forward may only build what later ones use
+            before = attributes(self.model)
+            with self.around(0), Recorder() as recorder, Peeks(recorder):
+                first = output_of(call(self.model, self.x))
+            if is_same(before, attributes(self.model)):
+                break
+            start.restore()
+        else:
+            recorder.safe = False  # it remembers something, and so do its samples
+        return recorder, first
+
+    def _trial(self, recorder: Recorder) -> Trial:
         before, after = recorder.flops
         if not self._is_followed(recorder) or before < WORTH * (before + after):
-            recorder.steps = []
+            recorder.steps = []  # it cannot be given back, or is too little of the work
+        if not self.batched or not self._is_followed(recorder):
+            return NOTHING
+        return trial(self.model, self.x, recorder, self.state, self.form)
 
     def _is_followed(self, recorder: Recorder) -> bool:
         by_python = any(site.kind == "layer_drop" for site in self.sites)  # may draw from numpy
         return recorder.safe and bool(recorder.draws) and not by_python
 
-    def _layout(self, recorder: Recorder) -> Layout | None:
-        if not self.batched or not self._is_followed(recorder):
-            return None
-        return layout(self.model, self.x, recorder, self.sites)
+    def _best(self, recorder: Recorder, found: Trial) -> Plan:
+        """Return what is quickest for further calls, by the multiply-adds and the operators."""
+        work, steps, count = sum(recorder.flops), len(recorder.operators), self.total
+        loop = float(count * (work + steps * FLOPS_A_CALL))
+        ways = [(loop, FOLLOW)]
+        if recorder.steps:
+            copies = self._copies(found.layout, recorder.largest)
+            forwards = 1 + math.ceil((count - 1) / copies)
+            once = recorder.flops[0] + forwards * steps * FLOPS_A_STEP
+            ways.append((float(once + count * recorder.flops[1]), FOLLOW))
+        for cut in found.cuts:
+            copies = min(self._fitting(cut.largest * rows_of(self.x) // 2), count)
+            forwards = math.ceil(count / copies)
+            each = FLOPS_A_STEP if isinstance(cut, OperatorCut) else FLOPS_A_CALL
+            cost = forwards * (cut.share * work + steps * each) + count * (1 - cut.share) * work
+            if copies > 1 and cost < GAIN * loop:
+                ways.insert(0, (cost, Plan(cut, copies)))
+        return min(ways, key=lambda way: way[0])[1]
+
+    def _fitting(self, largest: int) -> int:
+        return self.chunk or max(1, ELEMENTS // max(largest, 1))
 
     def _copies(self, found: Layout | None, largest: int) -> int:
-        if found is None:
-            return 1
-        return self.chunk or max(1, ELEMENTS // max(largest, 1))
+        return 1 if found is None else self._fitting(largest)
+
+    def _cut(self, cut: Cut, copies: int) -> Iterator[Tensor]:
+        """Yield samples of forwards that are cut, and stop where one goes another way."""
+        rows, left = rows_of(self.x), self.total
+        while left:
+            copies = min(copies, left)
+            start = RandomState(self.x)
+            try:
+                output = forward(cut, self.model, self.x, rows, copies, start)
+            except Exception as error:  # the plain forward that follows raises what is its own
+                logger.debug("cut no more: %r", error)
+                start.restore()
+                self._plan(FOLLOW)
+                return
+            self._tell(cut.share if copies == self.total else 0.0, copies)
+            yield output.reshape(copies, rows, *output.shape[1:])
+            left -= copies
+
+    def _followed(self, recorder: Recorder, found: Layout | None) -> Iterator[Tensor]:
+        """Yield further samples by what was recorded of the first."""
+        copies = min(self._copies(found, recorder.largest), self.total - 1)
+        if recorder.steps:
+            yield from self._replayed(recorder, found, copies, self.total - 1)
 
     def _replayed(
         self, recorder: Recorder, found: Layout | None, copies: int, count: int
     ) -> Iterator[Tensor]:
         """Yield samples, copies at a time, and stop where that turns out not to be right."""
-        saved = recorder.flops[0] if recorder.steps else 0
-        if copies == 1 and saved < FLOPS_A_STEP * recorder.calls:
+        saved = recorder.flops[0]
+        if copies == 1 and saved < FLOPS_A_STEP * len(recorder.operators):
             return
         replay = self._replay(recorder, found, copies)
         while count:
@@ -125,7 +232,7 @@ class Draws:
             drawn = [copies * number for number in recorder.draws]
             if copies > 1 and (rest or replay.draws != drawn):
                 return
-            self._tell(recorder, copies)
+            self._tell(saved / max(sum(recorder.flops), 1), copies)
             shape = (rows, *output.shape[1:]) if copies > 1 else output.shape
             yield output.reshape(copies, *shape)
             count -= copies
@@ -137,12 +244,9 @@ class Draws:
         shapes = found.shapes(rows_of(self.x) * copies)
         return Replay(recorder, shapes, found.dims, copies)
 
-    def _tell(self, recorder: Recorder, copies: int) -> None:
-        parts = []
-        if recorder.steps:
-            share = recorder.flops[0] / max(sum(recorder.flops), 1)
-            parts.append(f"the first {share:.0%} of the work once")
-        if copies > 1 or not parts:
+    def _tell(self, share: float, copies: int) -> None:
+        parts = [f"the first {share:.0%} of the work once"] if share > 0.005 else []
+        if copies > 1:
             parts.append(f"{copies} samples as one batch")
         if self.method == "a forward a sample":
-            self.method = ", ".join(parts)
+            self.method = ", ".join(parts) or self.method

@@ -12,8 +12,9 @@ from thinned._checks import check_choice, check_number
 from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
 from thinned.uncertainty._draw import Draws
+from thinned.uncertainty._fingerprint import fingerprint
 from thinned.uncertainty._prediction import Moments, Prediction, is_logits
-from thinned.uncertainty._sampling import active_sites, sampling
+from thinned.uncertainty._sampling import known_sites, sampling
 from thinned.uncertainty._shared_draws import SharedDraws
 
 MASKS = ("row", "batch")
@@ -87,10 +88,15 @@ def mc_predict(
     """
     count = int(check_number("samples", samples, 2, 1e9, what="a number of samples"))
     size = None if chunk is None else int(check_number("chunk", chunk, 1, 1e9, what="a number"))
-    sites = active_sites(model, include)
+    state = fingerprint(model)
+    sites = known_sites(model, include, state)
     check_choice("masks", masks, MASKS)
     shared = masks == "batch"
-    draws = SharedDraws(model, x, sites) if shared else Draws(model, x, sites, size, batched)
+    draws = (
+        SharedDraws(model, x, sites, state)
+        if shared
+        else Draws(model, x, sites, size, batched, state)
+    )
     moments: Moments | None = None
     first: Tensor | None = None
     differs = False

@@ -21,6 +21,8 @@ from torch.utils.flop_counter import flop_registry
 Operator = Any  # torch._ops.OpOverload, whose module is private
 Shape = tuple[tuple[int, ...], tuple[int, ...]]
 
+DETACH = torch.ops.aten.detach.default  # what a factory returns, if a mode holds it, is detached
+
 # These read a tensor's memory and are no operators, so a tensor without values would be read.
 _PEEKS = {Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.data_ptr, Tensor.untyped_storage}
 
@@ -54,7 +56,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         draws: number of elements of each random call.
         safe: whether the kept values can be given back to another forward.
         flops: multiply-adds of the beginning and of the rest, as torch's counter sees them.
-        calls: number of operators in all.
+        operators: all that were called.
         largest: number of elements of the largest tensor that the rest has made.
     """
 
@@ -64,7 +66,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self.draws: list[int] = []
         self.safe = True
         self.flops = [0, 0]
-        self.calls = 0
+        self.operators: list[Operator] = []
         self.largest = 0
         self._others = _state_of_others()
         self._alive: list[list[weakref.ref[Tensor] | None]] = []
@@ -77,14 +79,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if is_composite(func):
             with self:
                 return func.decompose(*args, **kwargs)
-        self.calls += 1
+        self.operators.append(func)
         drawn = is_random(func)
         if drawn and not self.draws:
             self._close()
         if self.draws or drawn:
             self._protect(func, args)
         result = func(*args, **kwargs)
-        self._count(func, args, kwargs, result)
+        self.flops[bool(self.draws)] += flops_of(func, args, kwargs, result)
         if drawn:
             self.draws.append(sum(t.numel() for t in tensors(result)))
         elif not self.draws:
@@ -141,14 +143,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                     shared += step.alias[index] is None
         self.safe = self.safe and shared <= 1  # a write into one view would miss the others
 
-    def _count(self, func: Operator, args: Any, kwargs: Any, result: Any) -> None:
-        formula = flop_registry.get(func.overloadpacket)
-        if formula is not None:
-            self.flops[bool(self.draws)] += formula(*args, **kwargs, out_val=result)
-        elif any(name in func.__name__ for name in ("lstm", "gru", "rnn")):
-            x, *weights = tensors(args)
-            rows = x.numel() // max(x.shape[-1], 1)
-            self.flops[bool(self.draws)] += 2 * rows * sum(w.numel() for w in weights)
+
+def flops_of(func: Operator, args: Any, kwargs: Any, result: Any) -> int:
+    """Return the multiply-adds of an operator, as torch's counter sees them."""
+    formula = flop_registry.get(func.overloadpacket)
+    if formula is not None:
+        return int(formula(*args, **kwargs, out_val=result))
+    if any(name in func.__name__ for name in ("lstm", "gru", "rnn")):
+        x, *weights = tensors(args)
+        rows = x.numel() // max(x.shape[-1], 1)
+        return 2 * rows * sum(w.numel() for w in weights)
+    return 0
 
 
 class Peeks(TorchFunctionMode):

@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from thinned.uncertainty._flow import INPUT, UnlikeShownError
 from thinned.uncertainty._prefix import (
+    DETACH,
     FORGOTTEN,
     Operator,
     Recorder,
@@ -17,13 +19,6 @@ from thinned.uncertainty._prefix import (
     is_random,
     tensors,
 )
-
-_INPUT = -1  # in the place of a step's number
-_DETACH = torch.ops.aten.detach.default
-
-
-class UnlikeBeforeError(RuntimeError):
-    """A forward took another way than the recorded one: its beginning cannot be given back."""
 
 
 class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -73,8 +68,6 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self._inputs = [v for v in tree_flatten(x)[0] if isinstance(v, Tensor)]
         if self.copies == 1:
             return x
-        if not self.steps:
-            return tree_map(lambda v: repeated(v, 0, self.copies), x)
         return tree_map(self._stand_in, x)
 
     def _stand_in(self, value: Any) -> Any:
@@ -82,7 +75,7 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             return value
         blank = value.new_empty(len(value) * self.copies, *value.shape[1:])
         index = next(i for i, each in enumerate(self._inputs) if each is value)
-        self._blanks[id(blank)] = (blank, _INPUT, index)
+        self._blanks[id(blank)] = (blank, INPUT, index)
         return blank
 
     def __torch_dispatch__(
@@ -107,10 +100,10 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         number = self._next
         step = self.steps[number]
         if step.operator is not func:
-            if func is _DETACH and id(args[0]) in self._blanks:
+            if func is DETACH and id(args[0]) in self._blanks:
                 return self._same(func(*args), args[0])
             msg = f"expected {step.operator}, got {func}"
-            raise UnlikeBeforeError(msg)
+            raise UnlikeShownError(msg)
         self._next += 1
         given = tensors(args)
         leaves, spec = tree_flatten(step.result)
@@ -160,13 +153,13 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def _value(self, number: int, index: int) -> Tensor:
         key = (number, index)
         if key not in self._filled:
-            kept: Tensor | None = self._inputs[index] if number == _INPUT else None
+            kept: Tensor | None = self._inputs[index] if number == INPUT else None
             dim: int | None = 0
-            if number != _INPUT:
+            if number != INPUT:
                 kept, dim = self.steps[number].kept[index], self.dims[number][index]
             if kept is None:
                 msg = f"a value of step {number} is asked for again"
-                raise UnlikeBeforeError(msg)
+                raise UnlikeShownError(msg)
             self._filled[key] = repeated(kept, dim, self.copies)
         return self._filled[key]
 

@@ -1,16 +1,23 @@
 """Which sites are on while samples are drawn, and everything else in evaluation mode."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from thinned._errors import NoEffectError
 from thinned.surgery import Site, SiteList, as_patterns, find_sites
-from thinned.surgery._inserted import Inserted
+from thinned.surgery._inserted import Inserted, inserted_hooks
+from thinned.surgery._known import _RULES as RULES
+from thinned.uncertainty._kept import Kept
 
 LAST = "last"
+
+_FOUND: "Kept[list[tuple[weakref.ref[Any], Site]]]" = Kept()  # what was asked for, owners apart
 
 
 def active_sites(model: nn.Module, include: str | Iterable[str] = "*") -> SiteList:
@@ -23,13 +30,45 @@ def active_sites(model: nn.Module, include: str | Iterable[str] = "*") -> SiteLi
     Raises:
         NoEffectError: if there is none; the message says what the model holds.
     """
+    patterns = as_patterns(include)
+    return _chosen(_asked(model, patterns), patterns)
+
+
+def known_sites(model: nn.Module, include: str | Iterable[str], state: Any) -> SiteList:
+    """As `active_sites`, without another search where the model is as it was at an earlier call.
+
+    Rates are read from their owners all the same.
+
+    Args:
+        model: any module.
+        include: as there.
+        state: its `fingerprint`; None searches.
+    """
+    patterns = as_patterns(include)
+    key = (state, patterns, len(RULES))
+    kept = None if state is None else _FOUND.get(model, key)
+    if kept is not None:
+        sites = [replace(site, owner=owner()) for owner, site in kept]
+        if all(site.owner is not None for site in sites):
+            return _chosen(sites, patterns)
+    asked = _asked(model, patterns)
+    with contextlib.suppress(TypeError):  # a dictionary that holds a rate cannot be held weakly
+        weakly = [(weakref.ref(site.owner), replace(site, owner=None)) for site in asked]
+        if state is not None:
+            _FOUND.put(model, key, weakly)
+    return _chosen(asked, patterns)
+
+
+def _asked(model: nn.Module, patterns: tuple[str, ...]) -> Sequence[Site]:
     every = find_sites(model, kinds="all")
     if not [site for site in every if site.kind != "placeholder"]:
         msg = "Expected a model with something to sample from, found no dropout in it. "
         msg += "Insert some, and train with it: thinned.insert(model, rate=0.1)."
         raise NoEffectError(msg)
-    patterns = as_patterns(include)
-    asked = every if patterns == (LAST,) else every.select(patterns, kinds="all")
+    return every if patterns == (LAST,) else every.select(patterns, kinds="all")
+
+
+def _chosen(asked: Sequence[Site], patterns: tuple[str, ...]) -> SiteList:
     on = [site for site in asked if _is_on(site)]
     if not on:
         held = ", ".join(f"{site.path} ({site.rate:g})" for site in asked)
@@ -54,24 +93,28 @@ def sampling(model: nn.Module, sites: Iterable[Site]) -> Iterator[None]:
         model: the model that holds the sites.
         sites: what is on.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    hooks: list[tuple[Inserted, bool | None]] = []
+    modules = list(model.modules())
+    modes = [(module, True) for module in modules if module.training]
+    hooks = [(hook, hook.training) for module in modules for hook in inserted_hooks(module)]
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(value=False)
         for module, _ in modes:
             module.training = False
+        for hook, _ in hooks:
+            hook.training = False
         for site in sites:
             if isinstance(site.owner, Inserted):
-                hooks.append((site.owner, site.owner.training))
                 site.owner.training = True
             for module in _readers(model, site):
-                module.training = True
+                if not module.training:
+                    modes.append((module, False))
+                    module.training = True
         yield
     finally:
-        for module, mode in modes:
+        for module, mode in reversed(modes):
             module.training = mode
-        for hook, override in reversed(hooks):
+        for hook, override in hooks:
             hook.training = override
         torch.backends.mha.set_fastpath_enabled(value=fused)
 

@@ -1,6 +1,5 @@
 """One mask of each sample for all rows of a batch, as one set of weights would give."""
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from thinned._generators import generators_kept, seed_everything
 from thinned._log import logger
-from thinned.surgery import Site
 from thinned.surgery._trace import call
-from thinned.uncertainty._copies import signature
+from thinned.uncertainty._flow import UnlikeShownError
+from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._prefix import Operator, is_composite, is_random, tensors
 from thinned.uncertainty._rows import are_equal, flat, is_pair, joined, two_rows
 from thinned.uncertainty._sampling import sampling
@@ -32,13 +31,7 @@ class Drawn:
     dim: int | None
 
 
-_KNOWN: "weakref.WeakKeyDictionary[nn.Module, dict[Any, tuple[Drawn, ...] | None]]" = (
-    weakref.WeakKeyDictionary()
-)
-
-
-class UnlikeShownError(RuntimeError):
-    """A forward draws otherwise than the trial did."""
+_KNOWN: Kept[tuple[Drawn, ...] | None] = Kept()
 
 
 class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -127,25 +120,24 @@ def repeated(tensor: Tensor, dim: int, rows: int) -> Tensor:
     return torch.cat([tensor] * rows, dim=dim)
 
 
-def drawn_by(model: nn.Module, x: Any, on: Sequence[Site]) -> tuple[Drawn, ...] | None:
+def drawn_by(model: nn.Module, x: Any, state: Any, form: Any) -> tuple[Drawn, ...] | None:
     """Return what a forward draws, or None where its rows have to be predicted one by one.
 
-    The answer is found with two rows, and is kept for further inputs of the same shape.
+    The answer is found with two rows, and is kept for the model's state and the input's form.
 
     Raises:
         ValueError: if a row's prediction depends on the other rows.
     """
-    known = _KNOWN.setdefault(model, {})
-    key = signature(x, on)
-    if key not in known:
-        first, last = two_rows(x)
-        if are_equal(first, last):  # such rows could not show that they depend on each other
-            known[key] = None
-        else:
-            with generators_kept(seed=0):
-                _check_apart(model, first, last)
-                known[key] = _find(model, first, last)
-    return known[key]
+    key = (state, form)
+    if state is not None and (model, key) in _KNOWN:
+        return _KNOWN.get(model, key)
+    first, last = two_rows(x)
+    found = None
+    if not are_equal(first, last):  # such rows could not show that they depend on each other
+        with generators_kept(seed=0):
+            _check_apart(model, first, last)
+            found = _find(model, first, last)
+    return found if state is None else _KNOWN.put(model, key, found)
 
 
 def _check_apart(model: nn.Module, first: Any, last: Any) -> None:

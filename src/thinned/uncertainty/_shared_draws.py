@@ -12,9 +12,10 @@ from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
 from thinned.uncertainty._draw import Draws
+from thinned.uncertainty._flow import UnlikeShownError
 from thinned.uncertainty._output import output_of
 from thinned.uncertainty._rows import rows_at, rows_of
-from thinned.uncertainty._shared import Drawn, OneMask, UnlikeShownError, drawn_by
+from thinned.uncertainty._shared import Drawn, OneMask, drawn_by
 
 
 class SharedDraws(Draws):
@@ -25,8 +26,8 @@ class SharedDraws(Draws):
     is not shown to be right, each row is a forward of its own from that seed.
     """
 
-    def __init__(self, model: nn.Module, x: Any, sites: Sequence[Site]) -> None:
-        super().__init__(model, x, sites, chunk=None, batched=False)
+    def __init__(self, model: nn.Module, x: Any, sites: Sequence[Site], state: Any = None) -> None:
+        super().__init__(model, x, sites, chunk=None, batched=False, state=state)
         self.rows = rows_of(x)
         if self.rows == 0:
             msg = "Expected an input whose tensors have rows in their first dimension and the same "
@@ -44,7 +45,7 @@ class SharedDraws(Draws):
     def __call__(self, count: int) -> Iterator[Tensor]:
         """Yield ``count`` samples, stacked in chunks of shape ``(t, *output)``."""
         self.seeds = torch.randint(2**62, (count,)).tolist()
-        self.drawn = drawn_by(self.model, self.x, self.sites)
+        self.drawn = drawn_by(self.model, self.x, self.state, self.form)
         done = 0
         if self.drawn is not None or self.rows == 1:
             try:

@@ -1,0 +1,248 @@
+"""Forwards that are cut in two: before the cut for the rows of a batch, behind it for many copies.
+
+The model runs as it always does. At the cut, the few tensors that cross it are repeated along the
+batch, so one forward gives many samples. That is right where nothing else crosses, no row looks at
+another, and what is random comes after; `find_cut` has shown it, and here it is watched that a
+forward goes on as it did then.
+"""
+
+import contextlib
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from thinned.surgery._trace import call
+from thinned.uncertainty._flow import INPUT, UnlikeShownError
+from thinned.uncertainty._output import output_of
+from thinned.uncertainty._prefix import DETACH, Operator, is_composite, tensors
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A tensor that crosses a cut, as two and three rows have shown it.
+
+    Attributes:
+        dim: the dimension of the batch; None for a tensor without.
+        two: its shape for two rows.
+        three: its shape for three.
+    """
+
+    dim: int | None
+    two: tuple[int, ...]
+    three: tuple[int, ...]
+
+    def repeated(self, tensor: Tensor, rows: int, copies: int) -> Tensor:
+        """Return copies of the rows, one after the other."""
+        grown = zip(self.two, self.three, strict=True)
+        shape = tuple(a + (b - a) * (rows - 2) for a, b in grown)
+        if tuple(tensor.shape) != shape:
+            msg = f"expected {shape} at the cut, got {tuple(tensor.shape)}"
+            raise UnlikeShownError(msg)
+        return tensor if self.dim is None else torch.cat([tensor] * copies, dim=self.dim)
+
+
+class RandomState:
+    """Where torch's generators stand: those that a model draws from which is given this input."""
+
+    def __init__(self, x: Any) -> None:
+        self._generators = [torch.default_generator]
+        for device in {tensor.device for tensor in tensors(x)}:
+            if device.type == "cuda":
+                self._generators.append(torch.cuda.default_generators[device.index or 0])
+        self._states = [generator.get_state() for generator in self._generators]
+
+    def restore(self) -> None:
+        """Put them back."""
+        for generator, state in zip(self._generators, self._states, strict=True):
+            generator.set_state(state)
+
+    def is_now(self) -> bool:
+        """Say whether nothing was drawn since."""
+        pairs = zip(self._generators, self._states, strict=True)
+        return all(torch.equal(generator.get_state(), state) for generator, state in pairs)
+
+
+@dataclass(frozen=True)
+class ModuleCut:
+    """A cut where a module is called, or returns, and nothing else crosses: quick.
+
+    No operator is followed.
+
+    Attributes:
+        module: the module, held weakly.
+        call: which of its calls.
+        calls: how often a forward calls it.
+        entering: whether the cut is before the module, or behind.
+        crossing: the tensors that it is given, or returns; None for one of nobody's.
+        share: of the multiply-adds, what comes before.
+        largest: number of elements of the largest tensor behind, for two rows.
+    """
+
+    module: "weakref.ref[nn.Module]"
+    call: int
+    calls: int
+    entering: bool
+    crossing: tuple[Crossing | None, ...]
+    share: float
+    largest: int
+
+    @contextlib.contextmanager
+    def repeating(self, x: Any, rows: int, copies: int, start: RandomState) -> Iterator[None]:
+        """Cut the one forward that is called inside."""
+        del x
+        module = self.module()
+        if module is None:
+            msg = "the module of the cut is gone"
+            raise UnlikeShownError(msg)
+        seen = 0
+
+        def passing(value: Any) -> Any:
+            nonlocal seen
+            seen += 1
+            if seen - 1 != self.call:
+                return value
+            if not start.is_now():
+                msg = "something was drawn before the cut"
+                raise UnlikeShownError(msg)
+            return _all_repeated(value, self.crossing, rows, copies)
+
+        if self.entering:
+            handle = module.register_forward_pre_hook(
+                lambda _, args, kwargs: passing((args, kwargs)), with_kwargs=True
+            )
+        else:
+            handle = module.register_forward_hook(
+                lambda _, __, output: passing(output), prepend=True
+            )
+        try:
+            yield
+        finally:
+            handle.remove()
+        if seen != self.calls:
+            msg = f"the module of the cut was called {seen} times, not {self.calls}"
+            raise UnlikeShownError(msg)
+
+
+def _all_repeated(value: Any, crossing: tuple[Crossing | None, ...], rows: int, copies: int) -> Any:
+    found = tensors(value)
+    if len(found) != len(crossing):
+        msg = f"expected {len(crossing)} tensors at the cut, got {len(found)}"
+        raise UnlikeShownError(msg)
+    done: dict[int, Tensor] = {}  # one tensor given twice stays one, whatever is written into it
+    for tensor, each in zip(found, crossing, strict=True):
+        if each is not None and id(tensor) not in done:
+            done[id(tensor)] = each.repeated(tensor, rows, copies)
+    return tree_map(lambda v: done.get(id(v), v) if isinstance(v, Tensor) else v, value)
+
+
+@dataclass(frozen=True)
+class OperatorCut:
+    """A cut before the first random operator, wherever it is: every operator is followed.
+
+    Attributes:
+        before: the operators before it.
+        crossing: what crosses, by the operator that made it and which of its results it is.
+        share: of the multiply-adds, what comes before.
+        largest: number of elements of the largest tensor behind, for two rows.
+    """
+
+    before: tuple[Operator, ...]
+    crossing: dict[tuple[int, int], Crossing]
+    share: float
+    largest: int
+
+    def repeating(
+        self, x: Any, rows: int, copies: int, start: RandomState
+    ) -> contextlib.AbstractContextManager[Any]:
+        """Cut the one forward that is called inside."""
+        del start  # the operators say whether something is drawn
+        return _Widening(self, x, rows, copies)
+
+
+class _Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Lets operators behind the cut have copies of what was made before."""
+
+    def __init__(self, cut: OperatorCut, x: Any, rows: int, copies: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.cut, self.rows, self.copies = cut, rows, copies
+        self._next = 0
+        self._crossing: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # id -> itself, its place
+        self._repeated: dict[tuple[int, int], Tensor] = {}
+        self._steps = {step for step, _ in cut.crossing}
+        self._note(INPUT, x)
+
+    def _note(self, step: int, result: Any) -> None:
+        if step in self._steps:
+            for index, tensor in enumerate(tensors(result)):
+                if (step, index) in self.cut.crossing:
+                    self._crossing[id(tensor)] = (tensor, (step, index))
+
+    def __torch_dispatch__(
+        self, func: Operator, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if is_composite(func):
+            with self:
+                return func.decompose(*args, **kwargs)
+        before = self.cut.before
+        if self._next >= len(before):
+            args = tuple([self._copied(value) for value in args])
+            kwargs = {name: self._copied(value) for name, value in kwargs.items()}
+            return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if func is before[self._next]:
+            self._note(self._next, result)
+            self._next += 1
+        elif func is DETACH and id(args[0]) in self._crossing:
+            self._crossing[id(result)] = (result, self._crossing[id(args[0])][1])
+        else:
+            msg = f"expected {before[self._next]}, got {func}"
+            raise UnlikeShownError(msg)
+        return result
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            held = self._crossing.get(id(value))
+            if held is None:
+                return value
+            place = held[1]
+            if place not in self._repeated:
+                crossing = self.cut.crossing[place]
+                self._repeated[place] = crossing.repeated(value, self.rows, self.copies)
+            return self._repeated[place]
+        if type(value) in (list, tuple):
+            return type(value)([self._copied(each) for each in value])
+        return value
+
+
+Cut = ModuleCut | OperatorCut
+
+
+def forward(
+    cut: Cut, model: nn.Module, x: Any, rows: int, copies: int, start: RandomState
+) -> Tensor:
+    """Return the output for copies of the rows of an input, from one forward that is cut.
+
+    Args:
+        cut: where.
+        model: the model.
+        x: what it is called with.
+        rows: of the input.
+        copies: how many of each row.
+        start: where the generators stand now.
+
+    Raises:
+        UnlikeShownError: if the forward goes another way than it was shown to.
+    """
+    with cut.repeating(x, rows, copies, start):
+        output = output_of(call(model, x))
+    if not output.dim() or len(output) != rows * copies:
+        msg = f"expected {rows * copies} rows, got an output of shape {tuple(output.shape)}"
+        raise UnlikeShownError(msg)
+    return output

@@ -1,0 +1,145 @@
+"""Finds where a forward may be cut, and proves that cutting it there changes nothing."""
+
+import itertools
+import math
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import nn
+
+from thinned._generators import seed_everything
+from thinned._log import logger
+from thinned.surgery._trace import call
+from thinned.uncertainty._cut import Crossing, Cut, ModuleCut, OperatorCut, RandomState, forward
+from thinned.uncertainty._flow import Flow, Life, UnlikeShownError
+from thinned.uncertainty._output import output_of
+from thinned.uncertainty._rows import are_close, joined, rows_of
+from thinned.uncertainty._sampling import sampling
+
+COPIES, SEEDS = 3, (0, 1)  # of a proof
+
+
+TRIES = 4  # of places where the numbers have to show whether it may be cut there
+
+
+def find_cuts(model: nn.Module, inputs: Sequence[Any], two: Flow, three: Flow) -> tuple[Cut, ...]:
+    """Return where the forward that two and three rows have shown may be cut, the quickest first.
+
+    A cut must come before the first random operator, and what is asked for behind it, and grows
+    with the rows, must be what is repeated there. The first kind stands at a module's call, as late
+    as possible; the second, where it saves more, right before the random operator.
+
+    Args:
+        model: the model, whose sites are on.
+        inputs: what to prove a cut by.
+        two: the forward of two rows.
+        three: the forward of three.
+    """
+    if two.first is None or two.operators != three.operators or two.public is not None:
+        return ()
+    try:
+        dims = [_crossing(a, b) for a, b in zip(two.lives, three.lives, strict=True)]
+    except (UnlikeShownError, ValueError):
+        return ()
+    tried = itertools.islice(_at_modules(model, two, three, dims), TRIES)
+    at_module = next((cut for cut in tried if _is_proven(cut, model, inputs)), None)
+    found: tuple[Cut, ...] = () if at_module is None else (at_module,)
+    needed = _needed(two, dims, two.first)
+    share = _share(two, two.first)
+    if needed and _are_apart(two, needed) and (at_module is None or share > at_module.share):
+        crossing = {(two.lives[i].made, two.lives[i].index): dims[i] for i in needed}
+        before = tuple(two.operators[: two.first])
+        last = OperatorCut(before, crossing, share, _largest(two, two.first))
+        found += (last,) if _is_proven(last, model, inputs) else ()
+    return found
+
+
+def _crossing(two: Life, three: Life) -> Crossing:
+    if (two.made, two.index, len(two.shape)) != (three.made, three.index, len(three.shape)):
+        msg = "two and three rows make other tensors"
+        raise UnlikeShownError(msg)
+    pairs = list(zip(two.shape, three.shape, strict=True))
+    grown = [d for d, (a, b) in enumerate(pairs) if a != b]
+    if len(grown) > 1 or any(3 * pairs[d][0] != 2 * pairs[d][1] for d in grown):
+        msg = f"two rows make {two.shape}, three {three.shape}"
+        raise UnlikeShownError(msg)
+    return Crossing(grown[0] if grown else None, two.shape, three.shape)
+
+
+def _needed(flow: Flow, dims: Sequence[Crossing], at: int) -> set[int]:
+    """Return which tensors with a batch are made before an operator and asked for from it on."""
+    return {
+        number
+        for number, (life, crossing) in enumerate(zip(flow.lives, dims, strict=True))
+        if life.made < at <= life.asked and crossing.dim is not None
+    }
+
+
+def _are_apart(flow: Flow, numbers: set[int]) -> bool:
+    """Say whether no memory that two of them share is written into: their copies are apart."""
+    storages = [flow.lives[number].storage for number in numbers]
+    return not any(storages.count(each) > 1 and each in flow.written for each in storages)
+
+
+def _at_modules(
+    model: nn.Module, two: Flow, three: Flow, dims: list[Crossing]
+) -> Iterator[ModuleCut]:
+    """Yield cuts at the calls of modules, the latest first, the model's own call among them."""
+    number_of = {id(life): number for number, life in enumerate(two.lives)}
+    if len(two.gates) != len(three.gates) or two.calls != three.calls:
+        return
+    seen: set[tuple[int, frozenset[int]]] = set()
+    for gate in reversed(two.gates):
+        given = [None if life is None else number_of[id(life)] for life in gate.lives]
+        numbers = frozenset(n for n in given if n is not None and dims[n].dim is not None)
+        needed = _needed(two, dims, gate.at)
+        # What a module is given, its caller still has as it was, and may ask for later on.
+        mine = gate.module is model or all(two.lives[n].asked < gate.until for n in numbers)
+        if not needed or not needed <= numbers or (gate.entering and not mine):
+            continue
+        if (gate.at, numbers) not in seen and _are_apart(two, set(numbers)):
+            seen.add((gate.at, numbers))
+            yield ModuleCut(
+                weakref.ref(gate.module),
+                gate.call,
+                two.calls[gate.module],
+                gate.entering,
+                tuple(None if n is None else dims[n] for n in given),
+                _share(two, gate.at),
+                _largest(two, gate.at),
+            )
+
+
+def _share(flow: Flow, at: int) -> float:
+    return sum(flow.work[:at]) / max(sum(flow.work), 1)
+
+
+def _largest(flow: Flow, at: int) -> int:
+    return max((math.prod(life.shape) for life in flow.lives if life.made >= at), default=0)
+
+
+def _is_proven(cut: Cut, model: nn.Module, inputs: Sequence[Any]) -> bool:
+    """Say whether inputs, cut, give what copies of them give that are predicted whole.
+
+    From the same seeds, after which the generator must have gone as far as well. At a module's call
+    without dropout too, where nothing hides a difference; other operators may run then.
+    """
+    try:
+        if isinstance(cut, ModuleCut):
+            with sampling(model, ()):
+                if not all(_is_same(cut, model, x, 0) for x in inputs):
+                    return False
+        return all(_is_same(cut, model, x, seed) for x in inputs for seed in SEEDS)
+    except Exception as error:  # whatever a model says to other rows than it was told of
+        logger.debug("not to be cut there: %r", error)
+        return False
+
+
+def _is_same(cut: Cut, model: nn.Module, x: Any, seed: int) -> bool:
+    seed_everything(seed)
+    whole = output_of(call(model, joined(*[x] * COPIES)))
+    drawn = RandomState(x)
+    seed_everything(seed)
+    output = forward(cut, model, x, rows_of(x), COPIES, RandomState(x))
+    return drawn.is_now() and are_close([output], [whole])

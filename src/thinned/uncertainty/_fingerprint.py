@@ -1,0 +1,207 @@
+"""What a forward depends on beside its input and its weights: to see that nothing has changed.
+
+Compared are the modules and how they hang together, their hooks, the shapes of their weights, and
+every attribute, global and closed-over variable that the code of their forwards names, into
+containers and plain objects. The values of weights and buffers are left out: they may be trained
+between two calls.
+"""
+
+import weakref
+from collections.abc import Iterable
+from functools import partial
+from types import FunctionType, MethodType, NoneType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_modules
+
+from thinned._log import logger
+from thinned.uncertainty._code_reads import names_in, reads_of_all, value_at
+
+LARGE = 64  # entries of a container that are looked at
+DEEP = 4  # objects in objects
+_PLAIN = (int, float, complex, bool, str, bytes, NoneType, torch.dtype, torch.device, torch.Size)
+# What nn.Module keeps of its own, looked at apart or changed by whoever asks.
+_OWN = frozenset({"training", "_parameters", "_buffers", "_modules"}) | {
+    name for name in vars(nn.Module()) if "hook" in name
+}
+
+
+class Same:
+    """The identity of an object, which does not keep it alive."""
+
+    __slots__ = ("_id", "_ref")
+
+    def __init__(self, value: object) -> None:
+        self._id = id(value)
+        try:
+            self._ref: weakref.ref[object] | None = weakref.ref(value)
+        except TypeError:  # cannot be told from what may stand at its address later
+            self._ref = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Same) or self._id != other._id:
+            return False
+        if self._ref is None or other._ref is None:
+            return self._ref is other._ref
+        value = self._ref()
+        return value is not None and value is other._ref()
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+
+class Fingerprint:
+    """What was found, with its hash: to be asked for several times."""
+
+    __slots__ = ("_found", "_hash")
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+        self._hash = hash(found)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Fingerprint) and self._found == other._found)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+_LAST: "weakref.WeakKeyDictionary[nn.Module, Fingerprint]" = weakref.WeakKeyDictionary()
+
+
+def fingerprint(model: nn.Module) -> Fingerprint | None:
+    """Return something to compare with what is returned at another time; None if it cannot be."""
+    try:
+        found = Fingerprint(_fingerprint(model))
+    except Exception as error:  # whatever an object says to being looked at
+        logger.debug("nothing is kept of a model: %r", error)
+        return None
+    last = _LAST.setdefault(model, found)
+    if last != found:
+        last = _LAST[model] = found
+    return last  # the same object while nothing changes: quick to look up
+
+
+def mark(value: Any) -> Any:
+    """Return something comparable for an input: a tensor's form, a plain value, an identity."""
+    if isinstance(value, Tensor):
+        return _form(value), value.stride() if value.layout is torch.strided else None
+    return _mark(value, frozenset(), DEEP)
+
+
+def _fingerprint(model: nn.Module) -> Any:
+    modules = list(model.modules())
+    kinds = {type(module) for module in modules}
+    hooks = [list(_hooks(module)) for module in modules]
+    kinds |= {type(getattr(hook, "__self__", hook)) for each in hooks for hook in each}
+    reads = reads_of_all(frozenset(kinds))
+    names = reads.names.union(*_rebound(modules))
+    return (
+        tuple([_module(m, names, h) for m, h in zip(modules, hooks, strict=True)]),
+        tuple([_mark(value_at(*place), names, 0) for place in reads.beside]),
+        tuple([_mark(hook, names, 0) for hook in _everywhere()]),
+    )
+
+
+def _rebound(modules: Iterable[nn.Module]) -> Iterable[frozenset[str]]:
+    """Yield what is read by a forward that somebody has put on a module itself."""
+    for module in modules:
+        forward = vars(module).get("forward")
+        code = getattr(forward, "__code__", None)
+        if forward is not None:
+            yield frozenset({"forward"}) | (names_in(code) if code is not None else frozenset())
+
+
+def _hooks(module: nn.Module) -> Iterable[Any]:
+    yield from module._forward_pre_hooks.values()
+    yield from module._forward_hooks.values()
+
+
+def _everywhere() -> Iterable[Any]:
+    yield from torch_modules._global_forward_pre_hooks.values()
+    yield from torch_modules._global_forward_hooks.values()
+
+
+def _module(module: nn.Module, names: frozenset[str], hooks: list[Any]) -> Any:
+    held = vars(module)
+    return (
+        Same(module),
+        Same(type(module)),
+        tuple([(name, Same(child)) for name, child in held["_modules"].items()]),
+        tuple([_form(t) for t in (*held["_parameters"].values(), *held["_buffers"].values())]),
+        tuple([_mark(hook, names, 0) for hook in hooks]),
+        _attributes(held, names, 0),
+    )
+
+
+def _attributes(held: dict[str, Any], names: frozenset[str], depth: int) -> Any:
+    return tuple(
+        [(k, _mark(v, names, depth)) for k, v in held.items() if k in names and k not in _OWN]
+    )
+
+
+def _form(tensor: Tensor | None) -> Any:
+    return None if tensor is None else (type(tensor), tensor.shape, tensor.dtype, tensor.device)
+
+
+def _mark(value: Any, names: frozenset[str], depth: int) -> Any:
+    """Return something comparable for a value of any type, which holds no object with a state."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if isinstance(value, Tensor):
+        return _form(value)
+    if depth > DEEP:
+        return Same(value)
+    depth += 1
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        return kind, len(value), _entries(value, names, depth)
+    if isinstance(value, MethodType):
+        return _mark(value.__func__, names, depth), _mark(value.__self__, names, depth)
+    if isinstance(value, partial):
+        return tuple(_mark(v, names, depth) for v in (value.func, value.args, value.keywords))
+    if isinstance(value, FunctionType):
+        return Same(value), _function(value, names, depth)
+    held = getattr(value, "__dict__", None)
+    if isinstance(value, type) or not isinstance(held, dict):
+        return Same(value)
+    if not isinstance(value, nn.Module):
+        return Same(value), _attributes(held, names, depth)
+    weights = (*held["_parameters"].values(), *held["_buffers"].values())
+    inside = tuple([_mark(child, names, depth) for child in held["_modules"].values()])
+    return Same(value), _attributes(held, names, depth), inside, tuple(map(_form, weights))
+
+
+def _entries(value: Any, names: frozenset[str], depth: int) -> Any:
+    if len(value) > LARGE:
+        return Same(value)
+    if isinstance(value, dict):
+        return tuple([(_mark(k, names, depth), _mark(v, names, depth)) for k, v in value.items()])
+    return tuple([_mark(each, names, depth) for each in value])
+
+
+def _function(function: FunctionType, names: frozenset[str], depth: int) -> Any:
+    """Look at what a function that is no method (a hook, say) holds and names."""
+    names |= names_in(function.__code__)
+    held = [value_at(cell, "") for cell in function.__closure__ or ()]
+    held += [v for k, v in function.__globals__.items() if k in names and type(v) in _PLAIN]
+    return tuple([_mark(value, names, depth) for value in held])
+
+
+def attributes(model: nn.Module) -> dict[tuple[int, str], tuple[Any, int]]:
+    """Return what hangs on the modules now: a forward that changes it has a memory."""
+    return {
+        (index, name): (value, len(value) if isinstance(value, dict | list | set) else 0)
+        for index, module in enumerate(model.modules())
+        for name, value in vars(module).items()
+        if name != "training"
+    }
+
+
+def is_same(before: dict[Any, tuple[Any, int]], after: dict[Any, tuple[Any, int]]) -> bool:
+    """Say whether the very same objects are there, and containers are as long as they were."""
+    return before.keys() == after.keys() and all(
+        value is after[key][0] and size == after[key][1] for key, (value, size) in before.items()
+    )
