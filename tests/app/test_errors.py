@@ -12,6 +12,11 @@ WRONG = [
     ("schedule.ennd=0.3", "Unknown key `schedule.ennd`. Did you mean 'end'?", "begin, end, start"),
     ("trainer.max_epoch=3", "Unknown key `trainer.max_epoch`. Did you mean 'max_epochs'?", ""),
     ("schedule=linaer", "Expected `schedule` to be one of", "got 'linaer'. Did you mean 'linear'?"),
+    ("schedule=0.3", "Expected `schedule` to be one of", "schedule=constant schedule.rate=0.3."),
+    ("schedule={'head.*':0.3}", "Expected `schedule` to be one of", "schedule=groups."),
+    ("-m schedule=0.1,0.2", "Expected `schedule` to be one of", "schedule.rate=0.1,0.2."),
+    ("callbacks=null", "Expected `callbacks` to be one of", "Nothing is callbacks=none."),
+    ("trainer=1", "Expected `trainer` to be one of ddp, default, got 1.", ""),
     ("scheduel=linear", "Unknown key `scheduel`. Did you mean 'schedule'?", "At the top there are"),
     # the same with +, which Hydra lets through
     ("+schedule.ennd=0.3", "Unknown key `schedule.ennd`. Did you mean 'end'?", "begin, end, start"),

@@ -70,6 +70,11 @@ def test_classes_are_known_by_name(name, attribute, kind):
     assert getattr(layer, attribute) == 0.3
 
 
+def test_a_class_is_no_model():
+    with pytest.raises(TypeError, match=r"got <class .*That is a class; give an instance, Flat"):
+        thinned.find_sites(nn.Flatten)
+
+
 class FloatBlock(nn.Module):
     def __init__(self):
         super().__init__()

@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 from torch import nn
 
 import thinned
-from thinned import NoEffectError, find_sites, set_rate
+from thinned import NoEffectError, find_sites, set_rate, swap
 
 
 class DropPath(nn.Module):
@@ -63,6 +64,20 @@ def test_sites_may_be_given():
     assert set_rate(find_sites(net, kinds="drop_path"), 0.2) == 1
     assert set_rate([find_sites(net)[1]], 0.7) == 1
     assert rates(net) == {"body.1": 0.2, "body.2": 0.7, "head.0": 0.2}
+
+
+@pytest.mark.parametrize("given", [3, [nn.Dropout()], "model", nn.Dropout])
+def test_neither_a_model_nor_sites(given):
+    with pytest.raises(TypeError, match=r"Expected .*model.*, got .*"):
+        set_rate(given, 0.1)
+
+
+def test_a_number_of_numpy_is_a_rate():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(np.float32(0.25)), nn.Linear(2, 2))
+    assert rates(net) == {"1": 0.25}
+    assert str(swap(net, {"Dropout": "gaussian"})).endswith("GaussianDropout(p=0.25)")
+    assert set_rate(net, np.float32(0.5)) == 1
+    assert type(net[1].p) is float
 
 
 @pytest.mark.parametrize("rate", [1.5, -0.1, math.nan])

@@ -5,6 +5,12 @@ from pathlib import Path
 MAIN = "train"
 
 
+def groups() -> dict[str, list[str]]:
+    """Return the groups of the configuration, each with its options."""
+    folders = sorted(each for each in conf_dir().iterdir() if each.is_dir())
+    return {each.name: sorted(file.stem for file in each.glob("*.yaml")) for each in folders}
+
+
 def conf_dir() -> Path:
     """Return the folder of ``train.yaml``: in the installed package, or at the repository's top.
 

@@ -1,7 +1,8 @@
 """What is wrong with a configuration, in one line."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -52,6 +53,38 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OmegaConfBaseException):
         return _omegaconf(error)
     return _flat(str(error)) if isinstance(error, HydraException) else None
+
+
+def check_choices(words: Iterable[str], groups: Mapping[str, Sequence[str]]) -> None:
+    """Refuse numbers, mappings and null for a group: Hydra would end with a traceback.
+
+    Args:
+        words: what was typed.
+        groups: each group with its options.
+
+    Raises:
+        ConfigError: with the options, and what sets a rate.
+
+    Example:
+        >>> check_choices(["schedule=0.3"], {"schedule": ["constant", "none"]})
+        Traceback (most recent call last):
+        ...
+        thinned.app._errors.ConfigError: Expected `schedule` to be one of constant, none, got 0.3.
+        To set rates: schedule=constant schedule.rate=0.3.
+    """
+    for word in words:
+        group, _, choice = word.partition("=")
+        if group in groups and _NO_NAME.match(choice):
+            rate = "groups" if choice.startswith("{") else f"constant schedule.rate={choice}"
+            hint = f" To set rates: schedule={rate}." if group == "schedule" else ""
+            if "none" in groups[group] and choice.lower() in ("null", "false"):
+                hint = f" Nothing is {group}=none."
+            listed = ", ".join(groups[group])
+            msg = f"Expected `{group}` to be one of {listed}, got {choice}.{hint}"
+            raise ConfigError(msg)
+
+
+_NO_NAME = re.compile(r"[-+.\d{]|(null|true|false)$", re.IGNORECASE)  # no option's name begins so
 
 
 def _flat(text: str) -> str:

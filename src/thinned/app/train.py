@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 
 from . import _progress, _resolvers
 from ._check import check_config
-from ._conf import MAIN, conf_dir
-from ._errors import explain
+from ._conf import MAIN, conf_dir, groups
+from ._errors import check_choices, explain
 from ._status import NAME, JobStatus
 
 OK, FAILED, WRONG_CONFIG = 0, 1, 2
@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=MAIN)(job)
     _failures.clear()
     try:
+        check_choices(argv, groups())
         with _hydra_raises(), _arguments(argv):
             entry()
     except Exception as error:  # every error ends here: one line, or its traceback

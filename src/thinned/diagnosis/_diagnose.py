@@ -13,6 +13,7 @@ from thinned.diagnosis import rules as rules_package
 from thinned.diagnosis._context import Context
 from thinned.diagnosis._finding import Finding, by_severity
 from thinned.diagnosis._rule import RULES, Rule
+from thinned.surgery._editable import require_module
 
 SHOWN = 4
 
@@ -49,7 +50,7 @@ def diagnose(
         >>> found.rule, found.path
         ('dropout-before-batch-norm', '2')
     """
-    _require_module(model)
+    require_module(model)
     rules = all_rules()
     left_out = {check_choice("ignore", name, rules) for name in ignore}
     seen = Context(model=model, example_input=example_input, **context)
@@ -57,12 +58,6 @@ def diagnose(
     found = [finding for rule in chosen for finding in _findings(rule, seen)]
     found += _not_checked(seen, chosen)
     return sorted(_merged(found), key=by_severity)
-
-
-def _require_module(model: Any) -> None:
-    if not isinstance(model, nn.Module):
-        msg = f"Expected `model` to be a torch.nn.Module, got {type(model).__name__}."
-        raise TypeError(msg)
 
 
 def all_rules() -> dict[str, Rule]:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, MutableMapping
-from typing import Any
+from numbers import Real
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -34,11 +35,11 @@ def kind_of(attribute: str, class_name: str = "") -> str:
     return next((kind for kind, words in _KIND_WORDS if words.search(text)), "dropout")
 
 
-def is_rate(value: Any) -> bool:
+def is_rate(value: Any) -> TypeGuard[float]:
     """Say whether a value can be a rate: a number in [0, 1], and no boolean."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are real too
         return False
-    return 0.0 <= value <= 1.0
+    return bool(0.0 <= value <= 1.0)
 
 
 def is_leaf(module: nn.Module) -> bool:

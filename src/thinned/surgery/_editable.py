@@ -10,6 +10,8 @@ from torch._dynamo.eval_frame import OptimizedModule, _debug_get_cache_entry_lis
 from torch._dynamo.external_utils import wrap_inline
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from thinned._checks import shown
+
 
 def editable(model: Any) -> nn.Module:
     """Return the module whose children can be edited, or raise with what to do instead.
@@ -20,9 +22,7 @@ def editable(model: Any) -> nn.Module:
         TypeError: if ``model`` is no module, or a scripted or traced one.
         RuntimeError: if it, or a part of it, is wrapped, or compiled and already run.
     """
-    if not isinstance(model, nn.Module):
-        msg = f"Expected `model` to be a torch.nn.Module, got {type(model).__name__}."
-        raise TypeError(msg)
+    require_module(model)
     for path, module in model.named_modules():
         where = f"`model.{path}`" if path else "the model"
         if isinstance(module, torch.jit.ScriptModule):
@@ -47,6 +47,16 @@ def editable(model: Any) -> nn.Module:
     while isinstance(inner, OptimizedModule):
         inner = inner._orig_mod
     return inner
+
+
+def require_module(model: Any) -> None:
+    """Raise a ``TypeError`` unless ``model`` is a module."""
+    if isinstance(model, nn.Module):
+        return
+    msg = f"Expected `model` to be a torch.nn.Module, got {shown(model, 80)}."
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        msg += f" That is a class; give an instance, {model.__name__}(...)."
+    raise TypeError(msg)
 
 
 def _wrapper(module: nn.Module) -> str | None:

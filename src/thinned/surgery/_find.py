@@ -16,6 +16,7 @@ from thinned.surgery._attributes import (
     placeholder_sites,
 )
 from thinned.surgery._compiled import burnt_in, compiled_parts, levels_for
+from thinned.surgery._editable import require_module
 from thinned.surgery._functional import OutOfReach
 from thinned.surgery._known import rules_of
 from thinned.surgery._live import check_live
@@ -56,6 +57,7 @@ def find_sites(
         ``out_of_reach`` lists dropout that is written into a forward with a rate nothing holds.
 
     Raises:
+        TypeError: if ``model`` is no module.
         ValueError: if a kind is unknown, or ``example_input`` is given for a lazy model.
 
     Example:
@@ -80,6 +82,7 @@ class Finder:
     """Looks through a model once, at its objects and at the source of their classes."""
 
     def __init__(self, model: nn.Module) -> None:
+        require_module(model)
         named = model.named_modules(remove_duplicate=False)
         self._modules = [(normalize(name), module) for name, module in named]
         self._reads = {type(module): reads_of(module) for _, module in self._modules}

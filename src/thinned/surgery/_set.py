@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from thinned._checks import check_rate
+from thinned._checks import check_rate, shown
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.surgery._compile_safe import compile_safe
@@ -95,12 +95,15 @@ def chosen(
     Raises:
         NoEffectError: if no site is chosen, or only such as are known to be dead.
     """
-    if isinstance(model_or_sites, nn.Module):
-        held = find_sites(model_or_sites)
-    elif isinstance(model_or_sites, SiteList):
+    if isinstance(model_or_sites, SiteList):
         held = model_or_sites
+    elif isinstance(model_or_sites, nn.Module) or not isinstance(model_or_sites, Iterable):
+        held = find_sites(model_or_sites)
     else:
         held = SiteList(model_or_sites, named=True)
+        if not all(isinstance(site, Site) for site in held):
+            msg = f"Expected a model, or sites that were found in one, got {shown(list(held), 80)}."
+            raise TypeError(msg)
     patterns = as_patterns(include)
     named = held.select(patterns, exclude, kinds)
     sites = named.settable()

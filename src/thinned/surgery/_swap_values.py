@@ -11,6 +11,7 @@ from torch import nn
 
 from thinned.layers._rate import RateLayer
 from thinned.layers._registry import VARIANTS, Variant, variant
+from thinned.surgery._attributes import is_rate
 from thinned.surgery._known import rules_of
 from thinned.surgery._places import Place
 from thinned.surgery._structure import neighbours
@@ -146,7 +147,7 @@ def own_rate(module: nn.Module) -> float | None:
         return module.p
     for rule in rules_of(type(module)):
         rate = getattr(module, rule.attribute, None)
-        if isinstance(rate, int | float) and not isinstance(rate, bool):
+        if is_rate(rate):
             return float(rate)
     return None
 

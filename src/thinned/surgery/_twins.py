@@ -9,6 +9,7 @@ from torch.compiler import is_compiling
 from torch.nn.functional import dropout1d, dropout2d, dropout3d
 
 from thinned import layers
+from thinned.surgery._attributes import is_rate
 
 
 class _ChannelTwin(layers.RateLayer):
@@ -90,7 +91,7 @@ def twin_of(module: nn.Module) -> layers.RateLayer | None:
 def _rate_of(module: nn.Module) -> float | None:
     for name in ("p", "drop_prob"):
         rate = vars(module).get(name)
-        if isinstance(rate, int | float) and not isinstance(rate, bool):
+        if is_rate(rate):
             return float(rate)
     return None
 
