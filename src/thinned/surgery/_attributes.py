@@ -39,7 +39,7 @@ def is_rate(value: Any) -> TypeGuard[float]:
     """Say whether a value can be a rate: a number in [0, 1], and no boolean."""
     if isinstance(value, bool) or not isinstance(value, Real):  # numpy's numbers are real too
         return False
-    return bool(0.0 <= value <= 1.0)
+    return 0.0 <= float(value) <= 1.0
 
 
 def is_leaf(module: nn.Module) -> bool:
