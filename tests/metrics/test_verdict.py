@@ -45,6 +45,24 @@ def test_made_to_be(word):
 
 
 @pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            [1.0, 0.8, 0.6, 0.5, 0.4],
+            "is 0.5 (median of the last three); its lowest, 0.4, is of the l",
+        ),
+        (
+            [1.0, 0.4, 0.6, 0.5, 0.6],
+            "is 0.6 (median of the last three), 50% above its lowest (0.4, ",
+        ),
+        ([1.0, 0.5, 0.5, 0.5, 0.5], "is 0.5 (median of the last three), at its lowest so far."),
+    ],
+)
+def test_the_level_is_told_for_what_it_is(values, words):
+    assert words in verdict(history(values, values), "val_loss").evidence[0]
+
+
+@pytest.mark.parametrize(
     ("word", "action"),
     [
         ("overfitting", "Add dropout: thinned.regularize(dropout=0.2)"),

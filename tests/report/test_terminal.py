@@ -15,9 +15,18 @@ def drawn(record, page=None, width=100):
 def test_verdict_figures_rates_and_report_are_told(tmp_path):
     losses, more = records.overfitted()
     told = drawn(read_run(records.write_run(tmp_path / "a", losses, more=more)), tmp_path / "x")
-    for part in ("overfitting: The run overfits", "best val_loss", "fair gap", "all 0.1", "x"):
+    assert told.splitlines()[1].startswith("│ The run overfits")
+    for part in ("best val_loss", "fair gap", "all 0.1", "x"):
         assert part in told
     assert "· " in told
+
+
+def test_of_a_run_of_the_application_the_command_is_told(tmp_path):
+    losses, more = records.overfitted()
+    config = {"schedule": {"_target_": "thinned.schedules.Constant", "rate": 0.1}}
+    record = read_run(records.write_run(tmp_path / "a", losses, more=more, config=config))
+    assert "command              thinned train schedule.rate=0.3" in drawn(record)
+    assert "command  " not in drawn(read_run(records.write_run(tmp_path / "b", losses, more=more)))
 
 
 def test_a_page_below_the_present_folder_is_told_from_there(tmp_path, monkeypatch):

@@ -73,12 +73,12 @@ def compare(found: Features) -> str:
 
 
 def _level(found: Features, what: str) -> str:
+    now = f"{what} is {found.validation:.4g} (median of the last three)"
+    if found.best_epoch == found.epochs - 1:
+        return f"{now}; its lowest, {found.best:.4g}, is of the last epoch."
     if found.rise < 0.01:
-        return f"{what} is {found.validation:.4g}, at its lowest so far."
-    return (
-        f"{what} is {found.validation:.4g}, {found.rise:.0%} above its lowest "
-        f"({found.best:.4g}, epoch {found.best_epoch})."
-    )
+        return f"{now}, at its lowest so far."
+    return f"{now}, {found.rise:.0%} above its lowest ({found.best:.4g}, epoch {found.best_epoch})."
 
 
 def _course(found: Features, what: str) -> str:

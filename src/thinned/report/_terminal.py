@@ -32,9 +32,10 @@ def summary(record: Record, page: Path | None = None) -> Panel:
         rows.add_row("rates", Text(rates))
     if found.action:
         rows.add_row("now", Text(found.action))
+    if found.command and found.command not in found.action:
+        rows.add_row("command", Text(found.command))
     rows.add_row("report", Text(from_here(page or record.path)))
-    word = f"{found.word}: " if found.word else ""
-    title = Text(f"{word}{found.headline}", style=f"bold {_STYLES[found.tone]}")
+    title = Text(found.headline, style=f"bold {_STYLES[found.tone]}")
     body = Table.grid()
     body.add_row(title)
     for line in found.evidence:
