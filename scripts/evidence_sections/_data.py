@@ -22,9 +22,16 @@ class Data:
     others: dict[str, Part] = dataclasses.field(default_factory=dict)
 
     @property
+    def inputs(self) -> int:
+        """Numbers in one sample."""
+        return self.train[0][0].numel()
+
+    @property
     def outputs(self) -> int:
         """Number of classes, or 1 for a number."""
-        return int(self.test[1].max()) + 1 if self.test[1].dtype == torch.int64 else 1
+        if self.test[1].dtype != torch.int64:
+            return 1
+        return int(max(part[1].max() for part in (self.train, self.val, self.test))) + 1
 
 
 @functools.cache
@@ -37,9 +44,7 @@ def load(name: str) -> Part:
     return x, torch.as_tensor(y, dtype=torch.float32 if name == "diabetes" else torch.int64)
 
 
-def draw(
-    name: str, seed: int, train: int, val: int = 200, test: int = 800, *, wrong: float = 0.0
-) -> Data:
+def draw(name: str, seed: int, train: int, val: int, test: int, *, wrong: float = 0.0) -> Data:
     """Split by ``seed``; the test part is cut to ``test`` samples, tables are standardized.
 
     A share ``wrong`` of the labels for training and validation is drawn anew.
@@ -56,8 +61,13 @@ def draw(
         hit = torch.rand(len(y), generator=generator) < wrong
         anew = torch.randint(int(y.max()) + 1, y.shape, generator=generator)
         noisy = torch.where(hit, anew, y)
-    last = rows[2][:test]
-    return Data((x[rows[0]], noisy[rows[0]]), (x[rows[1]], noisy[rows[1]]), (x[last], y[last]))
+    return parted(x, noisy, y, (rows[0], rows[1], rows[2][:test]))
+
+
+def parted(x: Tensor, noisy: Tensor, y: Tensor, rows: tuple[Tensor, Tensor, Tensor]) -> Data:
+    """Take the rows of the three parts; the last one has the true labels."""
+    train, val, test = rows
+    return Data((x[train], noisy[train]), (x[val], noisy[val]), (x[test], y[test]))
 
 
 def standardized(values: Tensor, rows: Tensor) -> Tensor:

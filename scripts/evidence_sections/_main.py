@@ -1,15 +1,17 @@
 """The command line of `scripts/evidence`: run sections, write their tables and pictures."""
 
 import argparse
+import functools
 import importlib
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ._picture import save
+from ._quote import filled
 from ._results import Results
 from ._size import Size
 
@@ -54,44 +56,72 @@ def main(about: str, argv: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     for name in given.sections or SECTIONS:
         run(name, size, given.out, report=given.report)
+    if given.out == DOCS:
+        for page in quoting():
+            page.write_text(filled(page.read_text(), figures))
     print(f"{time.perf_counter() - began:.0f} s in all")
     return 0
 
 
 def run(name: str, size: Size, out: pathlib.Path, *, report: bool) -> None:
     """Make the numbers of one section, then its table and its picture."""
-    section = importlib.import_module(f"evidence_sections.{name}")
+    module = importlib.import_module(f"evidence_sections.{name}")
     path = out / "data" / f"{name}.json"
     results = Results.read(path)
     if not report:
-        print(f"{name}: {section.TITLE}", flush=True)
+        print(f"{name}: {module.TITLE}", flush=True)
         if results.finished:
             results = Results(path)
-        results.run(section.arms(size), size.seeds, lambda line: print(line, flush=True))
+        results.run(module.SECTION.arms(size), size.seeds, lambda line: print(line, flush=True))
         results = Results.read(path)  # the page is made from what is kept, which is rounded
     elif not results.finished:
         print(f"{name}: nothing to report, {path} is missing or not finished")
         return
-    write(section, name, results, out)
+    write(module, name, results, out)
     print(f"{name}: {results.seconds:.0f} s, {results.seeds} seeds -> {out / name}.md", flush=True)
 
 
-def write(section: Any, name: str, results: Results, out: pathlib.Path) -> None:
-    """Put table and picture between the page's markers; a page that is missing is begun."""
-    save(section.picture(results), out / f"{name}.svg")
+def write(module: Any, name: str, results: Results, out: pathlib.Path) -> None:
+    """Put tables and pictures between the page's markers; a page that is missing is begun."""
+    for old in out.glob(f"{name}*.svg"):
+        old.unlink()
+    for case, made in module.SECTION.pictures(results).items():
+        save(made, out / picture(name, case))
     page = out / f"{name}.md"
     text = (
-        page.read_text()
-        if page.exists()
-        else f"# {section.TITLE}\n\n## Results\n\n{BEGIN}\n{END}\n"
+        page.read_text() if page.exists() else f"# {module.TITLE}\n\n## Results\n\n{BEGIN}\n{END}\n"
     )
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
+    page.write_text(f"{head}{BEGIN}\n{block(module, name, results)}\n{END}{tail}")
+
+
+def quoting() -> list[pathlib.Path]:
+    """The pages whose prose quotes figures."""
+    pages = [DOCS.with_suffix(".md"), DOCS.parent / "choosing-a-rate.md"]
+    pages += [DOCS / f"{name}.md" for name in SECTIONS]
+    return [*pages, *sorted((DOCS.parent / "techniques").glob("*.md"))]
+
+
+@functools.cache
+def figures(name: str) -> Mapping[str, str]:
+    """Every figure of a section that prose may quote, from the numbers that are kept."""
+    section = importlib.import_module(f"evidence_sections.{name}").SECTION
+    return section.figures(Results.read(DOCS / "data" / f"{name}.json"))
+
+
+def picture(name: str, case: str) -> str:
+    """The file of a picture."""
+    return f"{name}{'-' if case else ''}{case.replace(' ', '-').replace(',', '')}.svg"
+
+
+def block(module: Any, name: str, results: Results) -> str:
+    """What stands between the markers of a page."""
+    files = {case: picture(name, case) for case in module.SECTION.shown(results)}
     total = sum(len(rows) for rows in results.arms.values())
     source = (
         f"{results.seeds} seeds, {total} runs, {results.seconds:.0f} s on one core. Written by "
         f"`scripts/evidence {name}`; the numbers of every run are in "
         f"[data/{name}.json](data/{name}.json)."
     )
-    parts = [f"![{section.TITLE}]({name}.svg)", section.block(results), source]
-    page.write_text(f"{head}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{tail}")
+    return f"{module.SECTION.block(results, files)}\n\n{source}"

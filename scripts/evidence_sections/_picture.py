@@ -1,6 +1,9 @@
 """The look of all pictures: small SVG files that are the same at every drawing."""
 
+import math
 import pathlib
+import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +51,8 @@ def save(made: Any, path: pathlib.Path) -> None:
     """Write and close, without a date."""
     import matplotlib.pyplot as plt
 
-    made.tight_layout()
+    if made.get_layout_engine() is None:
+        made.tight_layout()
     made.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(made)
 
@@ -83,4 +87,60 @@ def forest(
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set(title=title, xlabel=f"difference ({better})")
     ax.locator_params(axis="x", nbins=5)
+    ax.grid(visible=False, axis="y")
+
+
+def many(panels: Mapping[str, Mapping[str, Mapping[str, Difference | None]]]) -> Any:
+    """Draw a panel for each title: an arm a row, in it a mark for each task.
+
+    The limits leave out what is more than four times as far as the middle of all ends; it is
+    drawn at the edge as an arrow.
+    """
+    arms = list(dict.fromkeys(a for each in panels.values() for f in each.values() for a in f))
+    tasks = list(dict.fromkeys(task for each in panels.values() for task in each))
+    high = 1.0 + 0.13 * len(arms) * (len(tasks) + 1.0)
+    made, axes = figure(len(panels), high=max(2.0, high), wide=3.6 * max(2, len(panels)))
+    made.set_layout_engine("constrained")
+    for ax, (title, found) in zip(axes, panels.items(), strict=False):
+        _marks(ax, found, arms, tasks)
+        ax.set_title(title, fontsize=9)
+        ax.set_xlabel("difference (lower is better)")
+        labels = [textwrap.fill(arm, 18) for arm in arms] if ax is axes[0] else []
+        ax.set_yticks([-place for place in range(len(arms))], labels)
+    for ax in axes[len(panels) :]:
+        ax.set_axis_off()
+    names, labels = axes[0].get_legend_handles_labels()
+    if len(tasks) > 1:
+        made.legend(names, labels, loc="outside lower center", ncols=len(tasks), fontsize=8)
+    return made
+
+
+def _marks(
+    ax: Any,
+    found: Mapping[str, Mapping[str, Difference | None]],
+    arms: Sequence[str],
+    tasks: Sequence[str],
+) -> None:
+    ends = [abs(e) for f in found.values() for d in f.values() if d for e in (d.low, d.high) if e]
+    limit = min(max(ends), 4 * statistics.median(ends)) * 1.05 if ends else 1.0
+    for rank, task in enumerate(tasks):
+        colour = f"C{rank}"
+        ax.plot([], [], "o", ms=5, color=colour, label=task)
+        for place, arm in enumerate(arms):
+            each = found.get(task, {}).get(arm)
+            if each is None or each.low is None or each.high is None:
+                continue
+            y = -place + 0.36 - 0.72 * (rank + 0.5) / len(tasks)
+            if abs(each.mean) > limit:
+                edge = math.copysign(limit * 0.98, each.mean)
+                ax.plot(edge, y, "<" if edge < 0 else ">", ms=5, color=colour)
+                continue
+            ax.plot([each.low, each.high], [y, y], color=colour, lw=1.3)
+            face = colour if each.significant else "white"
+            ax.plot(each.mean, y, "o", ms=4.5, mfc=face, mec=colour)
+    ax.axvline(0, color="black", lw=0.8)
+    for place in range(1, len(arms)):
+        ax.axhline(0.5 - place, color="#e3e3e3", lw=0.6)
+    ax.set_xlim(-limit, limit)
+    ax.set_ylim(0.5 - len(arms), 0.5)
     ax.grid(visible=False, axis="y")

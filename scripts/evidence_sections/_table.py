@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from thinned.report import Difference
 from thinned.report._statistics import difference, estimate, holm
@@ -15,17 +15,26 @@ Rows = Mapping[int, Row]
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A number that arms are compared by: its key, its head in the table, factor and digits."""
+    """A number that arms are compared by: its key, its head in the table, factor and digits.
+
+    ``quote`` is what pages call it where they quote a figure.
+    """
 
     key: str
     head: str
     factor: float = 1.0
     digits: int = 3
+    quote: str = ""
+
+    @property
+    def points(self) -> bool:
+        """Whether it is a share, whose differences are percentage points."""
+        return self.factor == 100.0
 
 
-ERROR = Measure("test_error", "test error, %", 100.0, 2)
-LOSS = Measure("test_loss", "test loss")
-BEST = Measure("best_test_loss", "test loss, best checkpoint")
+ERROR = Measure("test_error", "test error, %", 100.0, 2, "error")
+LOSS = Measure("test_loss", "test loss", quote="loss")
+BEST = Measure("best_test_loss", "test loss, best checkpoint", quote="best")
 
 
 def values(rows: Rows, measure: Measure) -> dict[int, float]:
@@ -42,6 +51,19 @@ def differences(
     return holm(found)
 
 
+def changes(arms: Mapping[str, Rows], base: str, measure: Measure) -> dict[str, Difference | None]:
+    """The differences to the base in percent of its mean; of a share, in points as they are."""
+    found = differences(arms, base, measure)
+    unit = 1.0 if measure.points else statistics.mean(values(arms[base], measure).values()) / 100
+    return {name: each and _scaled(each, unit) for name, each in found.items()}
+
+
+def _scaled(found: Difference, unit: float) -> Difference:
+    parts = ("mean", "se", "low", "high")
+    known = {part: getattr(found, part) for part in parts if getattr(found, part) is not None}
+    return dataclasses.replace(found, **{part: value / unit for part, value in known.items()})
+
+
 def table(
     arms: Mapping[str, Rows],
     base: str,
@@ -49,18 +71,25 @@ def table(
     *,
     name: str = "arm",
     choice: str = "",
+    blank: Collection[Measure] = (),
 ) -> str:
-    """A row an arm: mean and standard error, and the paired difference to the base with its p."""
+    """A row an arm: mean and standard error, and the paired difference to the base with its p.
+
+    Columns of measures in ``blank`` stay empty, so that tables can be stacked.
+    """
     heads = [name, *([choice] if choice else [])]
     for each in measures:
         heads += [each.head, f"minus {base}"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    against = {each: differences(arms, base, each) for each in measures}
+    against = {each: differences(arms, base, each) for each in measures if each not in blank}
     for arm, rows in arms.items():
         cells = [arm]
         if choice:
             cells.append(chosen(rows))
         for each in measures:
+            if each in blank:
+                cells += ["", ""]
+                continue
             cells += [mean(values(rows, each), each.digits)]
             cells += [delta(against[each][arm], each.digits) if arm != base else ""]
         lines.append("| " + " | ".join(cells) + " |")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import thinned
-from thinned.schedules import Constant, Schedule, as_profile
+from thinned.schedules import Constant, Profile, Schedule, as_profile
 
 from ._data import Data, Part
 
@@ -28,7 +28,7 @@ class Recipe:
         schedule: moves the rate of all sites; None leaves the rates as they were built.
         profile: how the rate varies over the sites, which then needs ``widths``.
         checks: how often validation loss is measured, at even distances, the end included.
-        penalty: added to the loss.
+        penalty: added to the loss; of the network and the number of training samples.
         augment: changes the inputs of each training batch.
     """
 
@@ -38,11 +38,14 @@ class Recipe:
     weight_decay: float = 0.0
     smoothing: float = 0.0
     schedule: Schedule | None = None
-    profile: str | None = None
+    profile: Profile | str | None = None
     widths: tuple[int, ...] = ()
     checks: int = 10
-    penalty: Callable[[nn.Module], Tensor] | None = None
+    penalty: Callable[[nn.Module, int], Tensor] | None = None
     augment: Callable[[Tensor], Tensor] | None = None
+
+
+USUAL = Recipe(steps=400, lr=2e-3)
 
 
 @dataclasses.dataclass
@@ -96,7 +99,7 @@ def train_step(
         x = recipe.augment(x)
     loss = loss_of(net(x), y, recipe.smoothing)
     if recipe.penalty is not None:
-        loss = loss + recipe.penalty(net)
+        loss = loss + recipe.penalty(net, len(data.train[0]))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

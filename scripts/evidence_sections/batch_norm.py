@@ -1,21 +1,21 @@
 """Batch norm: with, without, and in which order (Li 2019, the variance shift)."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+import statistics
 
 import torch
 from torch import nn
 
 from thinned import layers
 
+from ._arms import Arm, Group
+from ._claim import Claim, crossed
+from ._compare import Comparison
 from ._data import Data
-from ._grid import digits, grid, tries
-from ._picture import figure, forest
 from ._results import Results, Row
-from ._size import Size
-from ._table import BEST, ERROR, LOSS, Measure, differences, mean, sentence, table, values
-from ._train import Recipe, fit
+from ._size import RATES
+from ._table import BEST, ERROR, LOSS, Measure, mean, stacked, values
+from ._tasks import FOUR
 
 TITLE = "Batch norm and the order of layers"
 ORDERS = {
@@ -26,16 +26,17 @@ ORDERS = {
     "Dropout, then BN": "linear, dropout, norm, ReLU, in both layers",
     "BN, Dropout behind the last": "as BN, and dropout behind the last ReLU only",
 }
+BOTH = tuple(order for order in ORDERS if "BN" in order and "Dropout" in order)
 SHIFTED = """\
 **The variance shift**: what a norm divides by in evaluation (its running estimate, made with
 dropout on) over the variance that its input then has."""
 SHIFT = Measure("shift", "variance, training to evaluation", 1.0, 2)
 
 
-def build(order: str, rate: float) -> nn.Sequential:
+def build(order: str, data: Data, rate: float) -> nn.Sequential:
     """Two hidden layers of 128 in that order."""
     parts: list[nn.Module] = [nn.Flatten()]
-    for place, inputs in enumerate((64, 128)):
+    for place, inputs in enumerate((data.inputs, 128)):
         parts.append(nn.Linear(inputs, 128))
         if order == "Dropout, then BN":
             parts.append(layers.Dropout(rate))
@@ -45,7 +46,7 @@ def build(order: str, rate: float) -> nn.Sequential:
         last = order == "BN, Dropout behind the last" and place == 1
         if last or order in ("Dropout", "BN, then Dropout"):
             parts.append(layers.Dropout(rate))
-    return nn.Sequential(*parts, nn.Linear(128, 10))
+    return nn.Sequential(*parts, nn.Linear(128, data.outputs))
 
 
 @torch.no_grad()
@@ -70,61 +71,72 @@ def shift(net: nn.Module, data: Data) -> float:
     return float(torch.stack(ratios).mean().exp())
 
 
-def _run(order: str, size: Size, seed: int, *, rate: float, attempt: int) -> Row:
-    data = digits(seed, size)
-    found = fit(
-        lambda: build(order, rate),
-        data,
-        Recipe(steps=size.steps(400), lr=2e-3),
-        seed + 1000 * attempt,
-    )
-    return {**found.numbers, **({"shift": shift(found.net, data)} if "BN" in order else {})}
+def _shift(net: nn.Module, data: Data) -> Row:
+    return {"shift": shift(net, data)}
 
 
-def arms(size: Size) -> dict[str, Callable[[int], Row]]:
+def _arms() -> dict[str, Arm]:
     """Six orders; those with dropout have four rates, the others four tries."""
     found = {}
     for order in ORDERS:
-        make = functools.partial(_run, order, size)
-        if "Dropout" in order:
-            found |= grid(order, size.rates, make)
-        else:
-            found |= tries(order, len(size.rates), make)
+        more = {"after": _shift} if "BN" in order else {}
+        rates = RATES if "Dropout" in order else ()
+        found[order] = Arm(functools.partial(build, order), rates, **more)
     return found
 
 
-def _members(results: Results, by: str = "val_loss") -> dict[str, dict[int, Row]]:
-    return {order: results.tuned(order, by) for order in ORDERS}
+def shifts(results: Results) -> str:
+    """How far the variance shifts at each rate, and with batch norm alone."""
+    tables = {}
+    for task in (task for task in FOUR if f"{task}/BN/try 1" in results.arms):
+        label = f"{task}/{BOTH[0]}/"
+        rates = [name.removeprefix(label) for name in results.arms if name.startswith(label)]
+        heads = ["order", *(f"rate {rate}" for rate in rates), "no dropout"]
+        lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        plain = mean(values(results.tuned(f"{task}/BN"), SHIFT), 2)
+        for order in BOTH:
+            columns = [results.column(f"{task}/{order}/{rate}", "shift") for rate in rates]
+            cells = [order, *(mean(each, 2) for each in columns), plain]
+            lines.append("| " + " | ".join(cells) + " |")
+        tables[task] = "\n".join(lines)
+    return f"{SHIFTED}\n\n{stacked(tables, 'data')}"
 
 
-def block(results: Results) -> str:
-    """The orders against BN alone, and how far the variance shifts at each rate."""
-    final, best = _members(results), _members(results, "best_val_loss")
-    rates = sorted({name.rpartition("/")[2] for name in results.arms if "Dropout" in name})
-    heads = ["order", *(f"rate {rate}" for rate in rates)]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for order in [each for each in ORDERS if "BN" in each and "Dropout" in each]:
-        cells = [mean(results.column(f"{order}/{rate}", "shift"), 2) for rate in rates]
-        lines.append("| " + " | ".join([order, *cells]) + " |")
-    plain = mean(values(final["BN"], SHIFT), 2)
-    lines.append("| BN | " + " | ".join([plain] * len(rates)) + " |")
-    return "\n\n".join(
-        [
-            table(final, "BN", [LOSS, ERROR], name="order", choice="rate"),
-            sentence(final, "BN", LOSS, "Test loss at the end"),
-            table(best, "BN", [BEST], name="at the best checkpoint", choice="rate"),
-            sentence(best, "BN", BEST, "Test loss at the best checkpoint"),
-            SHIFTED,
-            "\n".join(lines),
-        ]
-    )
+def quotes(results: Results) -> dict[str, str]:
+    """The smallest and the largest mean shift over the data sets, by order and rate."""
+    found = {}
+    for order in BOTH:
+        for rate in RATES:
+            names = [f"{task}/{order}/{rate:g}" for task in SECTION.groups]
+            means = [statistics.mean(results.column(n, "shift").values()) for n in names]
+            found[f"shift, {order}, {rate:g}"] = f"{min(means):.2f} to {max(means):.2f}"
+    return found
 
 
-def picture(results: Results) -> Any:
-    """Differences to BN alone."""
-    made, axes = figure(2, high=2.6)
-    final, best = _members(results), _members(results, "best_val_loss")
-    forest(axes[0], differences(final, "BN", LOSS), "test loss at the end, minus BN")
-    forest(axes[1], differences(best, "BN", BEST), "test loss, best checkpoint, minus BN")
-    axes[1].set_yticklabels([])
-    return made
+SECTION = Comparison(
+    {task: Group(task, _arms()) for task in FOUR},
+    base="BN",
+    claims=(
+        Claim("norm", "Batch norm alone has a lower loss than nothing", "BN", base="none"),
+        Claim("norm, dropout", "It has a lower loss than dropout alone", "BN", base="Dropout"),
+        *crossed(
+            [("", order) for order in BOTH],
+            (
+                ("", "*{}* has a higher loss than batch norm", LOSS),
+                ("best", "also at the best checkpoint", BEST),
+                ("error", "and a higher error", ERROR),
+            ),
+            lower=False,
+        ),
+        Claim(
+            "order",
+            "Dropout in front of the norms has a higher loss than dropout behind the last one",
+            "Dropout, then BN",
+            base="BN, Dropout behind the last",
+            lower=False,
+        ),
+    ),
+    name="order",
+    more=shifts,
+    also=quotes,
+)

@@ -1,94 +1,81 @@
 """A rate that follows the width of the layer (`ByWidth`) against one rate for all."""
 
-import functools
-from collections.abc import Callable
-from typing import Any
+import dataclasses
 
-from thinned import layers
-from thinned.schedules import PROFILES, Constant, as_profile
+from thinned.schedules import PROFILES, Constant, Profile, Proportional, as_profile
 
-from . import _nets as nets
-from ._grid import digits, grid, numbers, tries
-from ._picture import figure, forest
-from ._results import Results, Row
-from ._size import Size
-from ._table import BEST, ERROR, LOSS, differences, sentence, table
-from ._train import Recipe
+from ._arms import Arm, Group
+from ._claim import Claim
+from ._compare import Comparison
+from ._mlp import dropped, plain
+from ._results import Results
+from ._table import BEST, ERROR
+from ._tasks import FOUR
 
 TITLE = "A rate that follows the width"
-NETS = {"funnel": (256, 64, 16)}
+NETS = {"funnel": (256, 64, 16), "bottleneck": (128, 16, 128)}
+ON = {"funnel": FOUR, "bottleneck": ("digits", "drawn")}
 
 
-def _run(
-    widths: tuple[int, ...],
-    profile: str | None,
-    size: Size,
-    seed: int,
-    *,
-    rate: float,
-    attempt: int,
-) -> Row:
-    recipe = Recipe(
-        steps=size.steps(400),
-        lr=2e-3,
-        schedule=Constant(rate) if profile else None,
-        profile=profile,
-        widths=widths,
+def profiles(widths: tuple[int, ...]) -> dict[str, Profile]:
+    """Those that have a name, and the plain rival: no dropout behind the narrowest layer."""
+    spared = Proportional(tuple(0.0 if wide == min(widths) else 1.0 for wide in widths))
+    return {**{name: as_profile(name) for name in PROFILES}, "narrow spared": spared}
+
+
+def _arm(profile: Profile, widths: tuple[int, ...]) -> Arm:
+    build = dropped(*widths)
+    return Arm(
+        lambda data, _: build(data, 0.0),
+        change=lambda recipe, rate: dataclasses.replace(
+            recipe, schedule=Constant(rate), profile=profile, widths=widths
+        ),
     )
 
-    def build() -> Any:
-        return nets.mlp(64, widths, 10, functools.partial(layers.Dropout, 0.0))
 
-    return numbers(build, digits(seed, size), recipe, seed, attempt)
+def _arms(widths: tuple[int, ...]) -> dict[str, Arm]:
+    made = {name: _arm(each, widths) for name, each in profiles(widths).items()}
+    return {"none": plain(*widths), **made}
 
 
-def arms(size: Size) -> dict[str, Callable[[int], Row]]:
-    """Each shape of network with every profile."""
-    found = {}
+def rates_at_half(_results: Results) -> str:
+    """What each profile makes of a rate of 0.5."""
+    lines = ["| rates at a group rate of 0.5 | " + " | ".join(profiles((2, 1))) + " |"]
+    lines += ["|---" * (len(profiles((2, 1))) + 1) + "|"]
     for shape, widths in NETS.items():
-        found |= tries(
-            f"{shape}/none", len(size.rates), functools.partial(_run, widths, None, size)
-        )
-        for profile in PROFILES:
-            make = functools.partial(_run, widths, profile, size)
-            found |= grid(f"{shape}/{profile}", size.rates, make)
-    return found
-
-
-def _members(results: Results, shape: str, by: str = "val_loss") -> dict[str, dict[int, Row]]:
-    return {name: results.tuned(f"{shape}/{name}", by) for name in ("none", *PROFILES)}
-
-
-def block(results: Results) -> str:
-    """Every profile against one rate for all layers."""
-    parts = []
-    for shape, widths in NETS.items():
-        final, best = _members(results, shape), _members(results, shape, "best_val_loss")
-        half = "; ".join(
-            f"{name} {', '.join(f'{r:.2f}' for r in as_profile(name).rates(0.5, widths))}"
-            for name in PROFILES
-        )
-        parts += [
-            f"### {shape}: {'-'.join(map(str, widths))}",
-            f"Rates of the three layers at a group rate of 0.5: {half}.",
-            table(final, "uniform", [LOSS, ERROR], name="profile", choice="rate"),
-            table(best, "uniform", [BEST], name="at the best checkpoint", choice="rate"),
-            sentence(final, "uniform", LOSS, "Test loss at the end"),
-            sentence(final, "uniform", ERROR, "Test error at the end"),
-            sentence(best, "uniform", BEST, "Test loss at the best checkpoint"),
+        cells = [
+            ", ".join(f"{rate:.2f}" for rate in each.rates(0.5, widths))
+            for each in profiles(widths).values()
         ]
-    return "\n\n".join(parts)
+        lines.append(f"| {shape}, {'-'.join(map(str, widths))} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
-def picture(results: Results) -> Any:
-    """Differences to one rate for all layers."""
-    made, axes = figure(3, len(NETS), high=1.9, wide=9.6)
-    for place, shape in enumerate(NETS):
-        final, best = _members(results, shape), _members(results, shape, "best_val_loss")
-        row = axes[3 * place : 3 * place + 3]
-        for ax, measure, found in zip(row, (LOSS, BEST, ERROR), (final, best, final), strict=True):
-            forest(ax, differences(found, "uniform", measure), f"{shape}: {measure.head}")
-            ax.set_xlabel("minus one rate for all")
-        for ax in row[1:]:
-            ax.set_yticklabels([])
-    return made
+SECTION = Comparison(
+    {
+        f"{shape}, {task}": Group(task, _arms(widths))
+        for shape, widths in NETS.items()
+        for task in ON[shape]
+    },
+    base="uniform",
+    claims=tuple(
+        Claim(f"{shape}, {name}", says, arm, shape, **options)
+        for shape in NETS
+        for name, says, arm, options in (
+            ("loss", "ByWidth has a lower loss than one rate for all", "by_width", {}),
+            ("best", "also at the best checkpoint", "by_width", {"measure": BEST}),
+            ("error", "It has a lower error", "by_width", {"measure": ERROR}),
+            (
+                "spared",
+                "It has a lower loss than one rate for all but the narrowest layer",
+                "by_width",
+                {"base": "narrow spared"},
+            ),
+            ("none", "It has a lower loss than no dropout", "by_width", {"base": "none"}),
+            ("depth", "LinearDepth has a lower loss than one rate for all", "linear_depth", {}),
+        )
+    ),
+    cases={shape: f"{shape}: {'-'.join(map(str, widths))}" for shape, widths in NETS.items()},
+    name="profile",
+    more=rates_at_half,
+)

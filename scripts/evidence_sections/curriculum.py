@@ -1,17 +1,15 @@
 """Curriculum dropout: is it better to begin with the whole network (Morerio 2017)?"""
 
-import functools
 from collections.abc import Callable
-from typing import Any
 
 from thinned.schedules import Constant, Curriculum, Linear, Schedule
 
-from . import _scheduled as scheduled
-from ._grid import digits
-from ._picture import figure, forest
-from ._results import Results, Row
-from ._size import Size
-from ._table import BEST, ERROR, LOSS, differences, sentence, table
+from ._arms import Group
+from ._claim import Claim
+from ._compare import Comparison
+from ._mlp import scheduled
+from ._table import BEST, ERROR
+from ._tasks import FIVE
 
 TITLE = "Curriculum dropout"
 SCHEDULES: dict[str, Callable[[float], Schedule]] = {
@@ -20,51 +18,37 @@ SCHEDULES: dict[str, Callable[[float], Schedule]] = {
     "rising": lambda rate: Linear(0.0, rate),
     "falling": lambda rate: Linear(rate, 0.0),
 }
-SIZES = (200,)
-
-
-def arms(size: Size) -> dict[str, Callable[[int], Row]]:
-    """Two sizes of the training set, each with every schedule."""
-    found = {}
-    for train in SIZES:
-        data = functools.partial(_data, size=size, train=train)
-        found |= scheduled.arms(f"{train}", data, (128, 128), 400, SCHEDULES, size)
-    return found
-
-
-def _data(seed: int, *, size: Size, train: int) -> Any:
-    return digits(seed, size, train)
-
-
-def _members(results: Results, train: int, by: str = "val_loss") -> dict[str, dict[int, Row]]:
-    return scheduled.members(results, str(train), ("none", *SCHEDULES), by)
-
-
-def block(results: Results) -> str:
-    """Every schedule against a constant rate."""
-    parts = []
-    for train in SIZES:
-        final, best = _members(results, train), _members(results, train, "best_val_loss")
-        parts += [
-            f"### {train} training samples",
-            table(final, "constant", [LOSS, ERROR], name="schedule", choice="rate"),
-            table(best, "constant", [BEST], name="at the best checkpoint", choice="rate"),
-            sentence(final, "constant", LOSS, "Test loss at the end"),
-            sentence(final, "constant", ERROR, "Test error at the end"),
-            sentence(best, "constant", BEST, "Test loss at the best checkpoint"),
-        ]
-    return "\n\n".join(parts)
-
-
-def picture(results: Results) -> Any:
-    """Differences to a constant rate."""
-    made, axes = figure(3, len(SIZES), high=2.3, wide=9.6)
-    for place, train in enumerate(SIZES):
-        final, best = _members(results, train), _members(results, train, "best_val_loss")
-        row = axes[3 * place : 3 * place + 3]
-        for ax, measure, found in zip(row, (LOSS, BEST, ERROR), (final, best, final), strict=True):
-            forest(ax, differences(found, "constant", measure), f"{train} samples: {measure.head}")
-            ax.set_xlabel("minus constant")
-        for ax in row[1:]:
-            ax.set_yticklabels([])
-    return made
+SECTION = Comparison(
+    {task: Group(task, scheduled(SCHEDULES)) for task in FIVE},
+    base="constant",
+    claims=(
+        Claim("gain", "A constant rate has a lower loss than none", "constant", base="none"),
+        Claim(
+            "gain, best",
+            "also at the best checkpoint",
+            "constant",
+            base="none",
+            measure=BEST,
+        ),
+        Claim("curriculum", "A curriculum has a lower loss than a constant rate", "curriculum"),
+        Claim("rising", "A rising rate has a lower loss than a constant one", "rising"),
+        Claim(
+            "falling",
+            "A falling rate has a higher loss than a constant one",
+            "falling",
+            lower=False,
+        ),
+        Claim(
+            "falling, best",
+            "also at the best checkpoint",
+            *("falling", "", "", BEST),
+            lower=False,
+        ),
+        Claim(
+            "curriculum, error",
+            "A curriculum has a lower error than a constant rate",
+            *("curriculum", "", "", ERROR),
+        ),
+    ),
+    name="schedule",
+)

@@ -1,17 +1,15 @@
 """Early and late dropout: does it help to drop in one half of the training only (Liu 2023)?"""
 
-import functools
 from collections.abc import Callable
-from typing import Any
 
 from thinned.schedules import Constant, Early, Late, Schedule
 
-from . import _scheduled as scheduled
-from ._grid import digits
-from ._picture import figure, forest
-from ._results import Results, Row
-from ._size import Size
-from ._table import BEST, ERROR, LOSS, Measure, differences, sentence, table
+from ._arms import Group
+from ._claim import Claim
+from ._compare import VIEWS, Comparison, View
+from ._mlp import scheduled
+from ._table import BEST, Measure
+from ._tasks import FOUR
 
 TITLE = "Early and late dropout"
 SCHEDULES: dict[str, Callable[[float], Schedule]] = {
@@ -20,58 +18,50 @@ SCHEDULES: dict[str, Callable[[float], Schedule]] = {
     "early, falling": lambda rate: Early(rate, until=0.5, shape="linear"),
     "late": lambda rate: Late(rate, begin=0.5),
 }
-CASES = {
-    "overfits": "200 samples, two layers of 128, 400 steps",
-    "underfits": "1,000 samples, two layers of 12, 400 steps",
-}
-TRAIN_LOSS = Measure("train_loss", "training loss, dropout off")
+TRAINED = Measure("train_loss", "training loss, dropout off", quote="training loss")
+SMALL = {"digits": (1000, (12, 12)), "drawn": (1000, (12, 12)), "signs": (1000, (12, 12))}
+OVER, UNDER = "overfits", "underfits"
 
 
-def arms(size: Size) -> dict[str, Callable[[int], Row]]:
-    """A network too large for its data and one too small, each with every schedule."""
-
-    def much(seed: int, train: int) -> Any:
-        return digits(seed, size, train)
-
-    settings = {"overfits": (200, (128, 128)), "underfits": (1000, (12, 12))}
-    found = {}
-    for case, (train, widths) in settings.items():
-        data = functools.partial(much, train=train)
-        found |= scheduled.arms(case, data, widths, 400, SCHEDULES, size)
-    return found
+def _claim(
+    name: str, says: str, arm: str, case: str, *, base: str = "", **options: object
+) -> Claim:
+    return Claim(f"{case}, {name}", says, arm, case, base, **options)
 
 
-def _members(results: Results, case: str, by: str = "val_loss") -> dict[str, dict[int, Row]]:
-    return scheduled.members(results, case, ("none", *SCHEDULES), by)
-
-
-def block(results: Results) -> str:
-    """For both networks: against none, and against a constant rate."""
-    parts = []
-    for case, told in CASES.items():
-        final, best = _members(results, case), _members(results, case, "best_val_loss")
-        dropped = {name: rows for name, rows in final.items() if name != "none"}
-        parts += [
-            f"### A network that {case}: {told}",
-            table(final, "none", [LOSS, ERROR, TRAIN_LOSS], name="schedule", choice="rate"),
-            table(best, "none", [BEST], name="at the best checkpoint", choice="rate"),
-            sentence(final, "none", LOSS, "Test loss at the end"),
-            sentence(final, "none", TRAIN_LOSS, "Training loss"),
-            sentence(best, "none", BEST, "Test loss at the best checkpoint"),
-            sentence(dropped, "constant", LOSS, "Test loss at the end"),
-        ]
-    return "\n\n".join(parts)
-
-
-def picture(results: Results) -> Any:
-    """Differences to none, for both networks."""
-    made, axes = figure(3, 2, high=2.3, wide=9.6)
-    for place, case in enumerate(CASES):
-        final, best = _members(results, case), _members(results, case, "best_val_loss")
-        row = axes[3 * place : 3 * place + 3]
-        for ax, measure, found in zip(row, (LOSS, BEST, ERROR), (final, best, final), strict=True):
-            forest(ax, differences(found, "none", measure), f"{case}: {measure.head}")
-            ax.set_xlabel("minus none")
-        for ax in row[1:]:
-            ax.set_yticklabels([])
-    return made
+SECTION = Comparison(
+    {f"{OVER}, {task}": Group(task, scheduled(SCHEDULES)) for task in FOUR}
+    | {
+        f"{UNDER}, {task}": Group(task, scheduled(SCHEDULES, widths), train=train)
+        for task, (train, widths) in SMALL.items()
+    },
+    base="none",
+    claims=(
+        _claim("late", "Late dropout lowers the loss", "late", OVER),
+        _claim("late, best", "also at the best checkpoint", "late", OVER, measure=BEST),
+        _claim(
+            "late, constant",
+            "Late dropout has a higher loss than a constant rate",
+            *("late", OVER),
+            base="constant",
+            lower=False,
+        ),
+        _claim(
+            "early, constant",
+            "Early dropout has a higher loss than a constant rate",
+            *("early", OVER),
+            base="constant",
+            lower=False,
+        ),
+        _claim("early", "Early dropout lowers the loss", "early", UNDER),
+        _claim("early, training", "It lowers the training loss", "early", UNDER, measure=TRAINED),
+        _claim("falling", "Falling early dropout lowers the loss", "early, falling", UNDER),
+        _claim("constant", "A constant rate raises the loss", "constant", UNDER, lower=False),
+    ),
+    cases={
+        OVER: "A network that overfits: two layers of 128",
+        UNDER: "A network that underfits: 1,000 samples, two layers of 12",
+    },
+    views=(View(VIEWS[0].by, (*VIEWS[0].measures, TRAINED), VIEWS[0].told), VIEWS[1]),
+    name="schedule",
+)

@@ -1,27 +1,24 @@
 """SELU and alpha dropout: does dropout that keeps mean and variance pay (Klambauer 2017)?"""
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 from torch import nn
 
 from thinned import layers
 
 from . import _nets as nets
-from ._data import draw
-from ._grid import grid, numbers, tries
-from ._picture import figure, forest
-from ._results import Results, Row
-from ._size import Size
-from ._table import BEST, ERROR, LOSS, differences, sentence, table
+from ._arms import Arm, Group
+from ._claim import Claim
+from ._compare import Comparison
+from ._data import Data
+from ._table import BEST
 from ._train import Recipe
 
 TITLE = "SELU and alpha dropout"
 RATES = (0.05, 0.1, 0.3, 0.5)  # lower than elsewhere: the paper takes 0.05 and 0.1
-DEPTH = 6
-SETS = {"digits": (200, 800)}
-ARMS = {
+ON = ("digits", "diabetes", "drawn")
+DEPTH, STEPS = 6, 300
+KINDS = {
     "ReLU": (nn.ReLU, nn.Identity),
     "ReLU, Dropout": (nn.ReLU, layers.Dropout),
     "SELU": (nn.SELU, nn.Identity),
@@ -30,79 +27,36 @@ ARMS = {
 }
 
 
-def build(arm: str, inputs: int, outputs: int, rate: float) -> nn.Module:
+def build(kind: str, data: Data, rate: float) -> nn.Module:
     """Six layers of 64; weights are drawn as each activation asks (He, LeCun)."""
-    activation, site = ARMS[arm]
+    activation, site = KINDS[kind]
     place = nn.Identity if site is nn.Identity else functools.partial(site, rate)
-    net = nets.mlp(inputs, (64,) * DEPTH, outputs, place, activation=activation)
-    gain = "relu" if activation is nn.ReLU else "linear"
-    for module in net.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity=gain)
-            nn.init.zeros_(module.bias)
-    return net
+    net = nets.mlp(data.inputs, (64,) * DEPTH, data.outputs, place, activation=activation)
+    return nets.drawn_for(net, "relu" if activation is nn.ReLU else "linear")
 
 
-def _run(name: str, arm: str, size: Size, seed: int, *, rate: float, attempt: int) -> Row:
-    train, test = SETS[name]
-    data = draw(name, seed, train, test=min(test, size.test()))
-    inputs = data.train[0][0].numel()
-    return numbers(
-        lambda: build(arm, inputs, data.outputs, rate),
-        data,
-        Recipe(steps=size.steps(150), lr=2e-3),
-        seed,
-        attempt,
-    )
-
-
-def arms(size: Size) -> dict[str, Callable[[int], Row]]:
-    """Five combinations of activation and dropout."""
-    found = {}
-    for name in SETS:
-        for arm in ARMS:
-            make = functools.partial(_run, name, arm, size)
-            if "," in arm:
-                found |= grid(f"{name}/{arm}", size.few(RATES), make)
-            else:
-                found |= tries(f"{name}/{arm}", len(size.rates), make)
-    return found
-
-
-def _members(results: Results, name: str, by: str = "val_loss") -> dict[str, dict[int, Row]]:
-    return {arm: results.tuned(f"{name}/{arm}", by) for arm in ARMS}
-
-
-def block(results: Results) -> str:
-    """Against SELU without dropout."""
-    parts = []
-    for name in SETS:
-        final, best = _members(results, name), _members(results, name, "best_val_loss")
-        parts += [
-            f"### {name}",
-            table(final, "SELU", [LOSS, ERROR], choice="rate"),
-            table(best, "SELU", [BEST], name="at the best checkpoint", choice="rate"),
-            sentence(final, "SELU", LOSS, "Test loss at the end"),
-            sentence(best, "SELU", BEST, "Test loss at the best checkpoint"),
-            sentence(
-                {arm: final[arm] for arm in ("SELU, Dropout", "SELU, Alpha")},
-                "SELU, Dropout",
-                LOSS,
-                "Test loss at the end",
-            ),
-        ]
-    return "\n\n".join(parts)
-
-
-def picture(results: Results) -> Any:
-    """Differences to SELU without dropout."""
-    made, axes = figure(3, len(SETS), high=2.3, wide=9.6)
-    for place, name in enumerate(SETS):
-        final, best = _members(results, name), _members(results, name, "best_val_loss")
-        row = axes[3 * place : 3 * place + 3]
-        for ax, measure, found in zip(row, (LOSS, BEST, ERROR), (final, best, final), strict=True):
-            forest(ax, differences(found, "SELU", measure), f"{name}: {measure.head}")
-            ax.set_xlabel("minus SELU")
-        for ax in row[1:]:
-            ax.set_yticklabels([])
-    return made
+ARMS = {kind: Arm(functools.partial(build, kind), RATES if "," in kind else ()) for kind in KINDS}
+SECTION = Comparison(
+    {task: Group(task, ARMS, Recipe(steps=STEPS, lr=2e-3)) for task in ON},
+    base="SELU",
+    claims=(
+        Claim("alpha", "Alpha dropout raises the loss", "SELU, Alpha", lower=False),
+        Claim(
+            "alpha, best",
+            "also at the best checkpoint",
+            "SELU, Alpha",
+            measure=BEST,
+            lower=False,
+        ),
+        Claim(
+            "alpha, dropout",
+            "Alpha dropout has a higher loss than ordinary dropout",
+            "SELU, Alpha",
+            base="SELU, Dropout",
+            lower=False,
+        ),
+        Claim("dropout", "Ordinary dropout lowers the loss of SELU", "SELU, Dropout"),
+        Claim("dropout, best", "also at the best checkpoint", "SELU, Dropout", measure=BEST),
+        Claim("relu", "SELU has a lower loss than ReLU", "SELU", base="ReLU"),
+    ),
+)

@@ -1,8 +1,11 @@
 """What the tests of the application share."""
 
+import importlib
 import logging
 
 import pytest
+
+from helpers.evidence import SCRIPTS
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +45,10 @@ def quick():
         "pages=false",
         "callbacks.record.summary=false",
     ]
+
+
+@pytest.fixture
+def evidence(monkeypatch):
+    """Return what imports a file of `scripts/evidence_sections`."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return lambda name: importlib.import_module(f"evidence_sections.{name}")

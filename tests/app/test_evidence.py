@@ -3,7 +3,6 @@
 import functools
 import json
 import math
-from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -11,25 +10,10 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-import thinned
+from helpers.evidence import SECTIONS
 from thinned import layers
 from thinned.callbacks import DropoutScheduler
 from thinned.schedules import Linear
-
-SCRIPTS = Path(thinned.__file__).parents[2] / "scripts"
-SECTIONS = sorted(p.stem for p in (SCRIPTS / "evidence_sections").glob("[!_]*.py"))
-
-
-@pytest.fixture
-def evidence(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-
-    def part(name):
-        import importlib
-
-        return importlib.import_module(f"evidence_sections.{name}")
-
-    return part
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -48,24 +32,12 @@ def test_section_runs_keeps_its_numbers_and_writes_its_page(name, evidence, tmp_
     assert page.count("\n|---") >= 1
     assert " ± " in page
     assert "nan" not in page
-    picture = (tmp_path / f"{name}.svg").read_text()
-    assert "</svg>" in picture
-    assert len(picture) < 150_000
-
-
-def test_a_page_keeps_what_stands_around_its_numbers(evidence, tmp_path):
-    main = evidence("_main")
-    text = "# Mine\n\nbefore\n\n<!-- results: begin -->\nstale\n<!-- results: end -->\n\nafter\n"
-    (tmp_path / "selu.md").write_text(text)
-    main.main("", ["selu", "--quick", "--out", str(tmp_path)])
-    page = (tmp_path / "selu.md").read_text()
-    assert page.startswith("# Mine\n\nbefore\n\n<!-- results: begin -->\n![")
-    assert page.endswith("<!-- results: end -->\n\nafter\n")
-    assert "stale" not in page
-    drawn = (tmp_path / "selu.svg").read_bytes()
-    main.main("", ["selu", "--report", "--out", str(tmp_path)])
-    assert (tmp_path / "selu.md").read_text() == page
-    assert (tmp_path / "selu.svg").read_bytes() == drawn
+    pictures = sorted(tmp_path.glob("*.svg"))
+    assert pictures
+    for picture in pictures:
+        assert f"]({picture.name})" in page
+        assert "</svg>" in picture.read_text()
+        assert picture.stat().st_size < 150_000
 
 
 def test_quick_numbers_never_reach_the_documentation(evidence, capsys):
@@ -74,27 +46,48 @@ def test_quick_numbers_never_reach_the_documentation(evidence, capsys):
     assert "its numbers are no evidence" in capsys.readouterr().err
 
 
-def test_every_committed_number_is_of_ten_seeds_and_agrees_with_its_page(evidence, tmp_path):
-    folder = SCRIPTS.parent / "docs" / "evidence"
-    results = evidence("_results")
-    files = sorted((folder / "data").glob("*.json"))
-    assert {file.stem for file in files} == set(SECTIONS)
-    index = (folder.parent / "evidence.md").read_text()
-    assert all(f"(evidence/{name}.md)" in index for name in SECTIONS)
-    for file in files:
-        found = results.Results.read(file)
-        assert found.finished
-        assert {len(rows) for rows in found.arms.values()} == {found.seeds}
-        assert found.seeds >= 10
-        assert file.stat().st_size < 60_000
-        block = evidence(file.stem).block(found)
-        assert block in (folder / f"{file.stem}.md").read_text(), file.stem
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("digits", "noisy digits", "cancer", "wine", "diabetes", "drawn"),
+        *("signs", "sequences", "topics", "keys"),
+    ],
+)
+def test_the_parts_of_a_task_share_no_sample_and_every_seed_has_its_own(name, evidence):
+    tasks, size = evidence("_tasks").TASKS, evidence("_size").Size()
+    assert name in tasks
+    task = tasks[name]
+    data = task.data(3, size)
+    sizes = [len(part[0]) for part in (data.train, data.val, data.test)]
+    assert sizes == [task.train, task.val, task.test]
+    rows = torch.cat([part[0].flatten(1) for part in (data.train, data.val, data.test)])
+    assert len(rows.unique(dim=0)) > 0.99 * len(rows)
+    other, again = task.data(4, size), task.data(3, size)
+    assert torch.equal(data.train[0], again.train[0])
+    assert not torch.equal(data.train[0], other.train[0])
+    if task.table or (data.train[0].ndim == 2 and data.train[0].is_floating_point()):
+        assert torch.allclose(data.train[0].mean(0), torch.zeros(data.inputs), atol=1e-4)
+    assert data.outputs == {"cancer": 2, "wine": 3, "diabetes": 1, "signs": 6, "sequences": 6}.get(
+        name, 4 if name in ("drawn", "topics", "keys") else 10
+    )
+
+
+def test_one_word_decides_a_text_of_keys_and_labels_are_wrong_in_training_only(evidence):
+    tasks, size = evidence("_tasks").TASKS, evidence("_size").Size()
+    x, y = tasks["keys"].data(0, size).train
+    half = evidence("_drawn").WORDS // 2
+    rare = x >= half
+    assert (rare.sum(1) == 1).all()
+    assert torch.equal((x[rare]) % 4, y)
+    clean, noisy = tasks["digits"].data(0, size), tasks["noisy digits"].data(0, size)
+    assert torch.equal(clean.test[1], noisy.test[1])
+    assert 0.1 < (clean.train[1] != noisy.train[1]).float().mean() < 0.3
 
 
 def test_the_loop_ends_where_a_trainer_ends(evidence):
     """The same batches, the same masks, the same moving rate: the same weights, to the bit."""
-    grid, nets, training = (evidence(name) for name in ("_grid", "_nets", "_train"))
-    data = grid.digits(0, evidence("_size").Size(1), train=70)
+    nets, training = evidence("_nets"), evidence("_train")
+    data = evidence("_tasks").TASKS["digits"].data(0, evidence("_size").Size(1), train=70)
     recipe = training.Recipe(steps=9, schedule=Linear(0.1, 0.6), checks=1)
 
     def build():
@@ -174,42 +167,27 @@ def test_what_was_interrupted_goes_on(evidence, tmp_path):
     assert read.column("half", "val_loss") == {0: 1.0, 1: 2.0}
 
 
-def test_a_table_pairs_seeds_and_corrects_for_the_number_of_arms(evidence):
-    told = evidence("_table")
-    base = {seed: {"test_loss": value} for seed, value in enumerate((1.0, 2.0, 3.0, 4.0))}
-    better = {seed: {"test_loss": value} for seed, value in enumerate((0.9, 1.91, 2.89, 3.9))}
-    same = {seed: {"test_loss": value} for seed, value in enumerate((1.1, 1.9, 3.1, 3.9))}
-    arms = {"none": base, "better": better, "same": same}
-    found = told.differences(arms, "none", told.LOSS)
-    one = told.differences({"none": base, "better": better}, "none", told.LOSS)
-    assert found["better"].mean == pytest.approx(-0.1)
-    assert found["better"].p == pytest.approx(2 * one["better"].p)
-    lines = told.table(arms, "none", [told.LOSS]).splitlines()
-    assert lines[2] == "| none | 2.500 ± 0.645 |  |"
-    assert lines[3].startswith("| better | 2.400 ± 0.644 | **-0.100 ± 0.004**")
-    words = told.sentence(arms, "none", told.LOSS, "Loss")
-    assert words.endswith("lower: *better*; higher: none of them; not told apart: *same*.")
-
-
 def test_shifted_images_keep_their_ink(evidence):
     beside = evidence("beside")
     images = torch.zeros(200, 1, 8, 8)
     images[:, 0, 3, 4] = 1.0
-    moved = beside.shifted(images)
+    moved = beside.augmented(images)
     assert moved.sum() == 200
     rows, columns = moved.nonzero()[:, 2], moved.nonzero()[:, 3]
     assert set(rows.tolist()) == {2, 3, 4}
     assert set(columns.tolist()) == {3, 4, 5}
+    table = beside.augmented(torch.zeros(500, 20))
+    assert 0.28 < table.std() < 0.32
 
 
 def test_dropout_before_batch_norm_shifts_its_variance(evidence):
     """A unit that is dropped at rate p and scaled has a larger variance in training."""
-    batch_norm, grid = evidence("batch_norm"), evidence("_grid")
-    data = grid.digits(0, evidence("_size").Size(1))
+    batch_norm = evidence("batch_norm")
+    data = evidence("_tasks").TASKS["digits"].data(0, evidence("_size").Size(1))
     recipe = evidence("_train").Recipe(steps=100)
     shifts = {}
     for order in ("BN", "Dropout, then BN"):
-        build = functools.partial(batch_norm.build, order, 0.5)
+        build = functools.partial(batch_norm.build, order, data, 0.5)
         net = evidence("_train").fit(build, data, recipe, seed=0).net
         shifts[order] = batch_norm.shift(net, data)
     assert 0.8 < shifts["BN"] < 1.25
