@@ -2,12 +2,14 @@ import csv
 import io
 import json
 import os
+import re
 
 import pytest
 from rich.console import Console
 
 from helpers import records
-from thinned.report import compare, exit_code, find_records, host_mark
+from thinned.report import compare, exit_code, find_records, host_mark, write_compare_page
+from thinned.report._compare_figures import differences
 
 BETTER = {
     "none": {1: 0.50, 2: 0.60, 3: 0.55, 4: 0.52},
@@ -206,6 +208,22 @@ def test_table_csv_and_json_agree(tmp_path):
     assert arm["means"]["val_loss (best)"]["mean"] == pytest.approx(0.45)
     assert arm["differences"]["val_loss (best)"]["significant"] is True
     assert len(arm["runs"]) == 4
+
+
+def test_zero_is_in_the_picture_of_differences_and_each_arm_has_a_row(tmp_path):
+    drawn = differences(compare(records.write_sweep(tmp_path / "runs", BETTER)))["layout"]
+    assert drawn["xaxis"]["rangemode"] == "tozero"
+    assert drawn["yaxis"]["range"] == [1.5, -0.5]  # two arms beside the baseline
+
+
+def test_the_page_shows_the_difference_beside_the_mean(tmp_path):
+    found = compare(records.write_sweep(tmp_path / "runs", BETTER))
+    page = write_compare_page(found).read_text("utf-8")
+    heads = re.findall(r'<th scope="col"><button type="button">([^<]*)', page)
+    assert heads[:5] == ["arm", "runs", "val_loss (best)", "difference to baseline", "95% interval"]
+    assert "Which one lowers val_loss?" in page
+    more = compare(found.runs[0].record.folder.parent, mode="max")
+    assert "Which one raises val_loss?" in write_compare_page(more).read_text("utf-8")
 
 
 def test_a_narrow_terminal_gets_fewer_columns(tmp_path):

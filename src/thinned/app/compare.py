@@ -43,6 +43,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(asked: Namespace) -> int:
     from rich.console import Console
+    from rich.text import Text
 
     from thinned.report import compare, exit_code, write_compare_page
 
@@ -55,7 +56,9 @@ def _run(asked: Namespace) -> int:
         metrics=asked.also,
     )
     code = exit_code(found, asked.fail_on) if asked.fail_on else OK
-    show(found.table(Console().width))  # conclusion, evidence and action frame the table
+    table = found.table(Console().width)
+    table.title = table.caption = None  # as lines of their own they are as wide as the terminal
+    show(Text(found.conclusion, "bold"), *found.evidence, table, Text(found.action, "bold"))
     if asked.csv:
         show(f"runs: {found.to_csv(asked.csv)}")
     if asked.json:

@@ -63,9 +63,10 @@ def differences(found: Comparison) -> Figure:
         "hovertemplate": "%{y}: %{x:.4g}<extra></extra>",
     }
     drawn = layout(f"difference in {found.main.key}", "")
-    drawn["height"] = max(240, 42 * len(arms) + 110)
+    drawn["height"] = max(288, 42 * len(arms) + 110)  # at least what the style sheet keeps free
     drawn = with_rows(drawn, names)
-    drawn["xaxis"].update(zeroline=True, zerolinewidth=2)
+    drawn["yaxis"].update(autorange=False, range=[len(names) - 0.5, -0.5])
+    drawn["xaxis"].update(rangemode="tozero", zeroline=True, zerolinewidth=2)
     return {"data": [points], "layout": drawn}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from thinned.report import _compare_figures as figures
 from thinned.report._answer import Answer, Tile
-from thinned.report._arms import Comparison
+from thinned.report._arms import Arm, Column, Comparison
 from thinned.report._format import p_value, plus_minus, signed
 from thinned.report._page import made
 from thinned.report._render import render, write
@@ -87,32 +87,35 @@ def _answer(found: Comparison) -> Answer:
 
 
 def _arm_head(found: Comparison) -> list[str]:
-    head = ["arm", "runs", *(column.title for column in found.columns)]
-    if found.baseline is not None:
-        head += ["difference to baseline", "95% interval", "p (Holm)", "within 1 SE of the best"]
-    return head
+    main, *further = (_title(column) for column in found.columns)
+    compared = ["difference to baseline", "95% interval", "p (Holm)", "within 1 SE of the best"]
+    return ["arm", "runs", main, *(compared if found.baseline is not None else []), *further]
 
 
-def _arm_row(found: Comparison, arm: Any) -> list[Any]:
-    row: list[Any] = [arm.label, state(arm)]
-    for column in found.columns:
-        mean = arm.estimates.get(column.title)
-        row.append(plus_minus(mean.mean, mean.se) if mean else "")
+def _arm_row(found: Comparison, arm: Arm) -> list[Any]:
+    means = [arm.estimates.get(column.title) for column in found.columns]
+    main, *further = (plus_minus(mean.mean, mean.se) if mean else "" for mean in means)
+    compared: list[str] = []
     if found.baseline is not None:
         change = arm.differences.get(found.main.title)
         if change is None:
-            row += ["baseline" if arm.label == found.baseline else "", "", ""]
+            compared = ["baseline" if arm.label == found.baseline else "", "", ""]
         else:
-            interval = (
-                f"{signed(change.low)} to {signed(change.high)}" if change.low is not None else ""
-            )
-            row += [signed(change.mean), interval, p_value(change.p).removeprefix("= ")]
-        row.append("yes" if arm.within_one_se else "no")
-    return row
+            known = change.low is not None
+            interval = f"{signed(change.low)} to {signed(change.high)}" if known else ""
+            compared = [signed(change.mean), interval, p_value(change.p).removeprefix("= ")]
+        compared.append("yes" if arm.within_one_se else "no")
+    return [arm.label, state(arm), main, *compared, *further]
+
+
+def _title(column: Column) -> str:
+    """Return a column's heading, the gap by the name that people say."""
+    gap = "overfit/gap/"
+    return column.title.replace(gap, "fair gap, ", 1)
 
 
 def _run_head(found: Comparison) -> list[str]:
-    titles = [column.title for column in found.columns]
+    titles = [_title(column) for column in found.columns]
     return ["run", *found.settings, "seed", "status", "best epoch", *titles]
 
 
