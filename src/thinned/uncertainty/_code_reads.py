@@ -7,7 +7,7 @@ time (``getattr(self, "a" + b)``) is not seen.
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -71,43 +71,40 @@ class _Follower:
     def _named_by(self, function: FunctionType) -> Iterator[Any]:
         names = names_in(function.__code__)
         self.names |= names
-        yield from (inspect.getattr_static(self._cls, name, None) for name in names)
+        for name in names:
+            yield from self._look(self._cls, name)
         if _is_of_library(function):
             return
         for cell in function.__closure__ or ():
-            yield from self._look(cell, "cell_contents")
-        for holder in (function.__globals__, *self._cls.__mro__):
-            if isinstance(holder, dict) or not _is_of_library(holder):
-                for name in names & _space(holder).keys():
-                    yield from self._look(holder, name)
-        for name in names & function.__globals__.keys():
-            library = function.__globals__[name]
-            if isinstance(library, ModuleType) and not _is_of_library(library):
-                for inner in names & vars(library).keys():
-                    yield from self._look(vars(library), inner)
+            yield from self._look(cell, "")
+        beside = function.__globals__
+        for name in names & beside.keys():
+            yield from self._look(beside, name)
+            if isinstance(beside[name], ModuleType) and not _is_of_library(beside[name]):
+                for inner in names & vars(beside[name]).keys():
+                    yield from self._look(vars(beside[name]), inner)
 
     def _look(self, holder: Any, name: str) -> Iterator[Any]:
-        """Yield what may be followed; note what may be another value at the next call."""
+        """Yield what may be followed; note what may be something else at the next call."""
         value = value_at(holder, name)
-        if isinstance(value, FunctionType | functools.partial):
-            if not _is_of_library(_unwrapped(value)):
-                yield value
-        elif not isinstance(value, type | ModuleType | BuiltinFunctionType | nn.Module):
+        if isinstance(value, type | ModuleType | BuiltinFunctionType | nn.Module):
+            return
+        function = _unwrapped(value)
+        yield function
+        if value is not None and not _is_of_library(function):
             self.beside[id(holder), name] = (holder, name)
 
 
 def value_at(holder: Any, name: str) -> Any:
-    """Return what a holder has under a name now, None where it has nothing."""
+    """Return what a dictionary, a class or a closure's cell holds now, None where it is nothing."""
+    if isinstance(holder, dict):
+        return holder.get(name)
     if isinstance(holder, CellType):
         try:
             return holder.cell_contents
         except ValueError:  # not yet filled
             return None
-    return _space(holder).get(name)
-
-
-def _space(holder: Any) -> Mapping[str, Any]:
-    return holder if isinstance(holder, dict) else vars(holder)
+    return next((vars(base)[name] for base in holder.__mro__ if name in vars(base)), None)
 
 
 def _unwrapped(value: Any) -> Any:

@@ -14,12 +14,12 @@ from thinned.surgery import Site
 from thinned.surgery._compiled import is_compiled
 from thinned.surgery._trace import call
 from thinned.uncertainty._cut import Cut
-from thinned.uncertainty._cut_find import find_cuts
+from thinned.uncertainty._cut_find import find_cut
 from thinned.uncertainty._fingerprint import mark
 from thinned.uncertainty._flow import Flow
 from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._prefix import Recorder, Shape, Step
-from thinned.uncertainty._rows import are_equal, flat, is_pair, joined, rows_of, two_rows
+from thinned.uncertainty._rows import are_close, are_equal, flat, is_pair, joined, rows_of, two_rows
 from thinned.uncertainty._sampling import sampling
 
 
@@ -59,14 +59,14 @@ class Trial:
 
     Attributes:
         layout: how to give back the recorded beginning in copies; None where that is not right.
-        cuts: where a forward may be cut, and go on in copies.
+        cut: where a forward may be cut, and go on in copies; None for nowhere.
     """
 
     layout: Layout | None
-    cuts: tuple[Cut, ...]
+    cut: Cut | None
 
 
-NOTHING = Trial(None, ())
+NOTHING = Trial(None, None)
 MANY = 8  # trials after which they must have been of use, or there are no more
 
 
@@ -146,8 +146,8 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Trial:
         if flow.reads_what_is_random:
             return NOTHING  # samples in one batch would be looked at together
         alike = flow.operators == recorder.operators  # else the batch has to show it as well
-        cuts = find_cuts(model, [pair] if alike else [pair, x], flow, longer)
-    return Trial(_compare(recorder, two, three, rows) if recorder.steps else None, cuts)
+        cut = find_cut(model, [pair] if alike else [pair, x], flow, longer)
+    return Trial(_compare(recorder, two, three, rows) if recorder.steps else None, cut)
 
 
 def _followed(model: nn.Module, x: Any) -> tuple[Recorder, Flow]:
@@ -203,5 +203,6 @@ def _numbers(step: Step) -> list[Any]:
 def _begins_with(longer: Tensor | None, shorter: Tensor | None, dim: int | None) -> bool:
     if longer is None or shorter is None or dim is None:
         return True
-    begin = longer.narrow(dim, 0, shorter.shape[dim])
-    return torch.allclose(begin.float(), shorter.float(), rtol=1e-3, atol=1e-4)
+    if longer.dim() != shorter.dim() or longer.shape[dim] < shorter.shape[dim]:
+        return False  # something has given it another shape in place
+    return are_close([longer.narrow(dim, 0, shorter.shape[dim])], [shorter])

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from thinned.surgery._trace import call
-from thinned.uncertainty._flow import INPUT, UnlikeShownError
+from thinned.uncertainty._flow import UnlikeShownError
 from thinned.uncertainty._output import output_of
-from thinned.uncertainty._prefix import DETACH, Operator, is_composite, tensors
+from thinned.uncertainty._prefix import tensors
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,8 @@ class RandomState:
 
 
 @dataclass(frozen=True)
-class ModuleCut:
-    """A cut where a module is called, or returns, and nothing else crosses: quick.
-
-    No operator is followed.
+class Cut:
+    """A place where a module is called, or returns, and nothing else crosses.
 
     Attributes:
         module: the module, held weakly.
@@ -93,9 +90,8 @@ class ModuleCut:
     largest: int
 
     @contextlib.contextmanager
-    def repeating(self, x: Any, rows: int, copies: int, start: RandomState) -> Iterator[None]:
+    def repeating(self, rows: int, copies: int, start: RandomState) -> Iterator[None]:
         """Cut the one forward that is called inside."""
-        del x
         module = self.module()
         if module is None:
             msg = "the module of the cut is gone"
@@ -138,90 +134,17 @@ def _all_repeated(value: Any, crossing: tuple[Crossing | None, ...], rows: int, 
     for tensor, each in zip(found, crossing, strict=True):
         if each is not None and id(tensor) not in done:
             done[id(tensor)] = each.repeated(tensor, rows, copies)
-    return tree_map(lambda v: done.get(id(v), v) if isinstance(v, Tensor) else v, value)
+    return _exchanged(value, done)
 
 
-@dataclass(frozen=True)
-class OperatorCut:
-    """A cut before the first random operator, wherever it is: every operator is followed.
-
-    Attributes:
-        before: the operators before it.
-        crossing: what crosses, by the operator that made it and which of its results it is.
-        share: of the multiply-adds, what comes before.
-        largest: number of elements of the largest tensor behind, for two rows.
-    """
-
-    before: tuple[Operator, ...]
-    crossing: dict[tuple[int, int], Crossing]
-    share: float
-    largest: int
-
-    def repeating(
-        self, x: Any, rows: int, copies: int, start: RandomState
-    ) -> contextlib.AbstractContextManager[Any]:
-        """Cut the one forward that is called inside."""
-        del start  # the operators say whether something is drawn
-        return _Widening(self, x, rows, copies)
-
-
-class _Widening(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Lets operators behind the cut have copies of what was made before."""
-
-    def __init__(self, cut: OperatorCut, x: Any, rows: int, copies: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # as above
-        self.cut, self.rows, self.copies = cut, rows, copies
-        self._next = 0
-        self._crossing: dict[int, tuple[Tensor, tuple[int, int]]] = {}  # id -> itself, its place
-        self._repeated: dict[tuple[int, int], Tensor] = {}
-        self._steps = {step for step, _ in cut.crossing}
-        self._note(INPUT, x)
-
-    def _note(self, step: int, result: Any) -> None:
-        if step in self._steps:
-            for index, tensor in enumerate(tensors(result)):
-                if (step, index) in self.cut.crossing:
-                    self._crossing[id(tensor)] = (tensor, (step, index))
-
-    def __torch_dispatch__(
-        self, func: Operator, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if is_composite(func):
-            with self:
-                return func.decompose(*args, **kwargs)
-        before = self.cut.before
-        if self._next >= len(before):
-            args = tuple([self._copied(value) for value in args])
-            kwargs = {name: self._copied(value) for name, value in kwargs.items()}
-            return func(*args, **kwargs)
-        result = func(*args, **kwargs)
-        if func is before[self._next]:
-            self._note(self._next, result)
-            self._next += 1
-        elif func is DETACH and id(args[0]) in self._crossing:
-            self._crossing[id(result)] = (result, self._crossing[id(args[0])][1])
-        else:
-            msg = f"expected {before[self._next]}, got {func}"
-            raise UnlikeShownError(msg)
-        return result
-
-    def _copied(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            held = self._crossing.get(id(value))
-            if held is None:
-                return value
-            place = held[1]
-            if place not in self._repeated:
-                crossing = self.cut.crossing[place]
-                self._repeated[place] = crossing.repeated(value, self.rows, self.copies)
-            return self._repeated[place]
-        if type(value) in (list, tuple):
-            return type(value)([self._copied(each) for each in value])
-        return value
-
-
-Cut = ModuleCut | OperatorCut
+def _exchanged(value: Any, by: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return by.get(id(value), value)
+    if type(value) is tuple:
+        return tuple([_exchanged(each, by) for each in value])
+    if type(value) is dict:
+        return {name: _exchanged(each, by) for name, each in value.items()}
+    return tree_map(lambda v: by.get(id(v), v), value)
 
 
 def forward(
@@ -240,7 +163,7 @@ def forward(
     Raises:
         UnlikeShownError: if the forward goes another way than it was shown to.
     """
-    with cut.repeating(x, rows, copies, start):
+    with cut.repeating(rows, copies, start):
         output = output_of(call(model, x))
     if not output.dim() or len(output) != rows * copies:
         msg = f"expected {rows * copies} rows, got an output of shape {tuple(output.shape)}"

@@ -11,24 +11,23 @@ from torch import nn
 from thinned._generators import seed_everything
 from thinned._log import logger
 from thinned.surgery._trace import call
-from thinned.uncertainty._cut import Crossing, Cut, ModuleCut, OperatorCut, RandomState, forward
+from thinned.uncertainty._cut import Crossing, Cut, RandomState, forward
 from thinned.uncertainty._flow import Flow, Life, UnlikeShownError
 from thinned.uncertainty._output import output_of
 from thinned.uncertainty._rows import are_close, joined, rows_of
 from thinned.uncertainty._sampling import sampling
 
-COPIES, SEEDS = 3, (0, 1)  # of a proof
+COPIES = 3  # that a proof makes
 
 
 TRIES = 4  # of places where the numbers have to show whether it may be cut there
 
 
-def find_cuts(model: nn.Module, inputs: Sequence[Any], two: Flow, three: Flow) -> tuple[Cut, ...]:
-    """Return where the forward that two and three rows have shown may be cut, the quickest first.
+def find_cut(model: nn.Module, inputs: Sequence[Any], two: Flow, three: Flow) -> Cut | None:
+    """Return where the forward that two and three rows have shown may be cut; None if nowhere.
 
-    A cut must come before the first random operator, and what is asked for behind it, and grows
-    with the rows, must be what is repeated there. The first kind stands at a module's call, as late
-    as possible; the second, where it saves more, right before the random operator.
+    A cut stands where a module is called or returns, as late as possible before the first random
+    operator. What is asked for behind it, and grows with the rows, must be what is repeated there.
 
     Args:
         model: the model, whose sites are on.
@@ -37,22 +36,13 @@ def find_cuts(model: nn.Module, inputs: Sequence[Any], two: Flow, three: Flow) -
         three: the forward of three.
     """
     if two.first is None or two.operators != three.operators or two.public is not None:
-        return ()
+        return None
     try:
         dims = [_crossing(a, b) for a, b in zip(two.lives, three.lives, strict=True)]
     except (UnlikeShownError, ValueError):
-        return ()
-    tried = itertools.islice(_at_modules(model, two, three, dims), TRIES)
-    at_module = next((cut for cut in tried if _is_proven(cut, model, inputs)), None)
-    found: tuple[Cut, ...] = () if at_module is None else (at_module,)
-    needed = _needed(two, dims, two.first)
-    share = _share(two, two.first)
-    if needed and _are_apart(two, needed) and (at_module is None or share > at_module.share):
-        crossing = {(two.lives[i].made, two.lives[i].index): dims[i] for i in needed}
-        before = tuple(two.operators[: two.first])
-        last = OperatorCut(before, crossing, share, _largest(two, two.first))
-        found += (last,) if _is_proven(last, model, inputs) else ()
-    return found
+        return None
+    tried = itertools.islice(_cuts(model, two, three, dims), TRIES)
+    return next((cut for cut in tried if _is_proven(cut, model, inputs)), None)
 
 
 def _crossing(two: Life, three: Life) -> Crossing:
@@ -82,9 +72,7 @@ def _are_apart(flow: Flow, numbers: set[int]) -> bool:
     return not any(storages.count(each) > 1 and each in flow.written for each in storages)
 
 
-def _at_modules(
-    model: nn.Module, two: Flow, three: Flow, dims: list[Crossing]
-) -> Iterator[ModuleCut]:
+def _cuts(model: nn.Module, two: Flow, three: Flow, dims: list[Crossing]) -> Iterator[Cut]:
     """Yield cuts at the calls of modules, the latest first, the model's own call among them."""
     number_of = {id(life): number for number, life in enumerate(two.lives)}
     if len(two.gates) != len(three.gates) or two.calls != three.calls:
@@ -100,14 +88,14 @@ def _at_modules(
             continue
         if (gate.at, numbers) not in seen and _are_apart(two, set(numbers)):
             seen.add((gate.at, numbers))
-            yield ModuleCut(
+            yield Cut(
                 weakref.ref(gate.module),
                 gate.call,
                 two.calls[gate.module],
                 gate.entering,
                 tuple(None if n is None else dims[n] for n in given),
                 _share(two, gate.at),
-                _largest(two, gate.at),
+                _largest(two, dims, gate.at),
             )
 
 
@@ -115,31 +103,32 @@ def _share(flow: Flow, at: int) -> float:
     return sum(flow.work[:at]) / max(sum(flow.work), 1)
 
 
-def _largest(flow: Flow, at: int) -> int:
-    return max((math.prod(life.shape) for life in flow.lives if life.made >= at), default=0)
+def _largest(flow: Flow, dims: Sequence[Crossing], at: int) -> int:
+    """Return the size of the largest tensor with a batch behind an operator."""
+    behind = zip(flow.lives, dims, strict=True)
+    sizes = (math.prod(a.shape) for a, b in behind if a.made >= at and b.dim is not None)
+    return max(sizes, default=0)
 
 
 def _is_proven(cut: Cut, model: nn.Module, inputs: Sequence[Any]) -> bool:
     """Say whether inputs, cut, give what copies of them give that are predicted whole.
 
-    From the same seeds, after which the generator must have gone as far as well. At a module's call
-    without dropout too, where nothing hides a difference; other operators may run then.
+    Without dropout, where nothing hides a difference, and with it from one seed, after which the
+    generator must have gone as far as well.
     """
     try:
-        if isinstance(cut, ModuleCut):
-            with sampling(model, ()):
-                if not all(_is_same(cut, model, x, 0) for x in inputs):
-                    return False
-        return all(_is_same(cut, model, x, seed) for x in inputs for seed in SEEDS)
+        with sampling(model, ()):
+            still = all(_is_same(cut, model, x) for x in inputs)
+        return still and all(_is_same(cut, model, x) for x in inputs)
     except Exception as error:  # whatever a model says to other rows than it was told of
         logger.debug("not to be cut there: %r", error)
         return False
 
 
-def _is_same(cut: Cut, model: nn.Module, x: Any, seed: int) -> bool:
-    seed_everything(seed)
+def _is_same(cut: Cut, model: nn.Module, x: Any) -> bool:
+    seed_everything(0)
     whole = output_of(call(model, joined(*[x] * COPIES)))
     drawn = RandomState(x)
-    seed_everything(seed)
+    seed_everything(0)
     output = forward(cut, model, x, rows_of(x), COPIES, RandomState(x))
     return drawn.is_now() and are_close([output], [whole])

@@ -13,7 +13,7 @@ from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
 from thinned.uncertainty._copies import NOTHING, Layout, Trial, count_use, form_of, trial
-from thinned.uncertainty._cut import Cut, OperatorCut, RandomState, forward
+from thinned.uncertainty._cut import Cut, RandomState, forward
 from thinned.uncertainty._fingerprint import attributes, is_same
 from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._output import output_of
@@ -24,7 +24,7 @@ from thinned.uncertainty._rows import rows_of
 WORTH = 0.2  # below this share of the work, there is little to save
 FLOPS_A_STEP = 10**5  # about what could be computed while one operator is followed
 FLOPS_A_CALL = 10**4  # while one is called
-GAIN = 0.9  # of the loop's cost: what is to be gained must be more than memory may cost
+GAIN = 0.85  # of the loop's cost: what is to be gained must be more than memory may cost
 ELEMENTS = 2**20  # in the largest tensor, where the user has not said: what fits into a cache
 
 
@@ -153,7 +153,9 @@ class Draws:
         before, after = recorder.flops
         if not self._is_followed(recorder) or before < WORTH * (before + after):
             recorder.steps = []  # it cannot be given back, or is too little of the work
-        if not self.batched or not self._is_followed(recorder):
+        least = before + self.total * after < GAIN * self._loop(recorder)
+        fits = self._fitting(recorder.largest) > 1
+        if not self.batched or not self._is_followed(recorder) or not fits or not least:
             return NOTHING
         return trial(self.model, self.x, recorder, self.state, self.form)
 
@@ -164,21 +166,25 @@ class Draws:
     def _best(self, recorder: Recorder, found: Trial) -> Plan:
         """Return what is quickest for further calls, by the multiply-adds and the operators."""
         work, steps, count = sum(recorder.flops), len(recorder.operators), self.total
-        loop = float(count * (work + steps * FLOPS_A_CALL))
+        loop = self._loop(recorder)
         ways = [(loop, FOLLOW)]
         if recorder.steps:
             copies = self._copies(found.layout, recorder.largest)
             forwards = 1 + math.ceil((count - 1) / copies)
-            once = recorder.flops[0] + forwards * steps * FLOPS_A_STEP
-            ways.append((float(once + count * recorder.flops[1]), FOLLOW))
-        for cut in found.cuts:
-            copies = min(self._fitting(cut.largest * rows_of(self.x) // 2), count)
-            forwards = math.ceil(count / copies)
-            each = FLOPS_A_STEP if isinstance(cut, OperatorCut) else FLOPS_A_CALL
-            cost = forwards * (cut.share * work + steps * each) + count * (1 - cut.share) * work
+            shared = recorder.flops[0] + forwards * steps * FLOPS_A_STEP
+            ways.append((float(shared + count * recorder.flops[1]), FOLLOW))
+        if found.cut is not None:
+            copies = min(self._fitting(found.cut.largest * rows_of(self.x) // 2), count)
+            before = found.cut.share * work
+            cost = math.ceil(count / copies) * (before + steps * FLOPS_A_CALL)
+            cost += count * (work - before)
             if copies > 1 and cost < GAIN * loop:
-                ways.insert(0, (cost, Plan(cut, copies)))
+                ways.insert(0, (cost, Plan(found.cut, copies)))
         return min(ways, key=lambda way: way[0])[1]
+
+    def _loop(self, recorder: Recorder) -> float:
+        one = sum(recorder.flops) + len(recorder.operators) * FLOPS_A_CALL
+        return float(self.total * one)
 
     def _fitting(self, largest: int) -> int:
         return self.chunk or max(1, ELEMENTS // max(largest, 1))

@@ -93,45 +93,52 @@ def mark(value: Any) -> Any:
 
 def _fingerprint(model: nn.Module) -> Any:
     modules = list(model.modules())
+    hooks = [hook for module in modules for hook in _hooks(module)]
     kinds = {type(module) for module in modules}
-    hooks = [list(_hooks(module)) for module in modules]
-    kinds |= {type(getattr(hook, "__self__", hook)) for each in hooks for hook in each}
+    kinds |= {type(getattr(hook, "__self__", hook)) for hook in hooks}
     reads = reads_of_all(frozenset(kinds))
     names = reads.names.union(*_rebound(modules))
     return (
-        tuple([_module(m, names, h) for m, h in zip(modules, hooks, strict=True)]),
-        tuple([_mark(value_at(*place), names, 0) for place in reads.beside]),
+        tuple([_module(module, names) for module in modules]),
+        tuple([_beside(value_at(*place), names) for place in reads.beside]),
         tuple([_mark(hook, names, 0) for hook in _everywhere()]),
     )
+
+
+def _beside(value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, FunctionType):  # what it reads in its turn is among the rest
+        return weakref.ref(value)
+    return _mark(value, names, 0)
 
 
 def _rebound(modules: Iterable[nn.Module]) -> Iterable[frozenset[str]]:
     """Yield what is read by a forward that somebody has put on a module itself."""
     for module in modules:
         forward = vars(module).get("forward")
-        code = getattr(forward, "__code__", None)
         if forward is not None:
+            code = getattr(forward, "__code__", None)
             yield frozenset({"forward"}) | (names_in(code) if code is not None else frozenset())
 
 
-def _hooks(module: nn.Module) -> Iterable[Any]:
-    yield from module._forward_pre_hooks.values()
-    yield from module._forward_hooks.values()
+def _hooks(module: nn.Module) -> list[Any]:
+    before, after = module._forward_pre_hooks, module._forward_hooks
+    return [*before.values(), *after.values()] if before or after else []
 
 
-def _everywhere() -> Iterable[Any]:
-    yield from torch_modules._global_forward_pre_hooks.values()
-    yield from torch_modules._global_forward_hooks.values()
+def _everywhere() -> list[Any]:
+    before, after = torch_modules._global_forward_pre_hooks, torch_modules._global_forward_hooks
+    return [*before.values(), *after.values()]
 
 
-def _module(module: nn.Module, names: frozenset[str], hooks: list[Any]) -> Any:
+def _module(module: nn.Module, names: frozenset[str]) -> Any:
     held = vars(module)
+    weights = (*held["_parameters"].values(), *held["_buffers"].values())
     return (
-        Same(module),
-        Same(type(module)),
-        tuple([(name, Same(child)) for name, child in held["_modules"].items()]),
-        tuple([_form(t) for t in (*held["_parameters"].values(), *held["_buffers"].values())]),
-        tuple([_mark(hook, names, 0) for hook in hooks]),
+        weakref.ref(module),
+        weakref.ref(type(module)),
+        tuple([(k, None if v is None else weakref.ref(v)) for k, v in held["_modules"].items()]),
+        tuple([_form(t) for t in weights]),
+        tuple([_mark(hook, names, 0) for hook in _hooks(module)]),
         _attributes(held, names, 0),
     )
 

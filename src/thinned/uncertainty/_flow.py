@@ -108,7 +108,7 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
                 return func.decompose(*args, **kwargs)
         now, given = len(self.operators), tensors((args, kwargs))
         self._ask(given, now)
-        if self.first is None and is_random(func):
+        if self.first is None and is_random(func, args, kwargs):
             self.first = now
         if func._schema.is_mutable:
             self._note_writes(func, args)

@@ -104,6 +104,7 @@ def mc_predict(
         for batch in draws(count):
             if moments is None or first is None:
                 first = batch[0]
+                differs = not torch.equal(batch[-1], first)
                 moments = Moments(classes=is_logits(first, classes), keep=keep_samples)
             differs = differs or bool((batch != first).any())
             moments.update(batch)

@@ -193,7 +193,7 @@ def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
     Example:
         >>> import torch
         >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
-        tensor([0.6931, -0.0000])
+        tensor([0.6931, 0.0000])
     """
-    found: Tensor = -torch.special.xlogy(probabilities, probabilities).sum(dim=dim)
+    found: Tensor = torch.special.entr(probabilities).sum(dim=dim)
     return found

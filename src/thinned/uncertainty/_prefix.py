@@ -8,6 +8,7 @@ import functools
 import random
 import sys
 import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
 Operator = Any  # torch._ops.OpOverload, whose module is private
@@ -80,7 +81,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             with self:
                 return func.decompose(*args, **kwargs)
         self.operators.append(func)
-        drawn = is_random(func)
+        drawn = is_random(func, args, kwargs)
         if drawn and not self.draws:
             self._close()
         if self.draws or drawn:
@@ -179,13 +180,36 @@ def _forget(value: Any) -> Any:
 
 
 def tensors(value: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
+    """Return the tensors in what an operator or a module is given, or returns."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [tensor for each in value for tensor in tensors(each)]
+
+
+def is_random(func: Operator, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Say whether a call draws random numbers: attention at rate 0 does not."""
+    if not _may_be_random(func):
+        return False
+    place = _place_of_rate(func)
+    if place is None:
+        return True
+    rate = args[place] if place < len(args) else kwargs.get("dropout_p", 0.0)
+    return bool(rate != 0.0)
 
 
 @functools.cache
-def is_random(func: Operator) -> bool:
-    """Say whether an operator draws random numbers."""
+def _may_be_random(func: Operator) -> bool:
     return torch.Tag.nondeterministic_seeded in func.tags
+
+
+@functools.cache
+def _place_of_rate(func: Operator) -> int | None:
+    names = [argument.name for argument in func._schema.arguments]
+    return names.index("dropout_p") if "dropout_p" in names else None
 
 
 def is_composite(func: Operator) -> bool:

@@ -87,11 +87,11 @@ class Replay(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         if self._next < len(self.steps):
             return self._given(func, args)
         args = tuple([self._fill(value) for value in args])
-        kwargs = {name: self._fill(value) for name, value in kwargs.items()} if kwargs else {}
+        kwargs = {name: self._fill(value) for name, value in (kwargs or {}).items()}
         if self._filled and func._schema.is_mutable:
             self._note_writes(func, args)
         result = func(*args, **kwargs)
-        if is_random(func):
+        if is_random(func, args, kwargs):
             self.draws.append(sum(t.numel() for t in tensors(result)))
         return result
 

@@ -95,7 +95,8 @@ def sampling(model: nn.Module, sites: Iterable[Site]) -> Iterator[None]:
     """
     modules = list(model.modules())
     modes = [(module, True) for module in modules if module.training]
-    hooks = [(hook, hook.training) for module in modules for hook in inserted_hooks(module)]
+    hooked = [m for m in modules if m._forward_hooks or m._forward_pre_hooks]
+    hooks = [(hook, hook.training) for module in hooked for hook in inserted_hooks(module)]
     fused = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(value=False)

@@ -48,7 +48,7 @@ class Shapes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             with self:
                 return func.decompose(*args, **(kwargs or {}))
         result = func(*args, **(kwargs or {}))
-        if is_random(func):
+        if is_random(func, args, kwargs or {}):
             self.shapes.append(tuple(tensors(result)[0].shape))
         return result
 
@@ -76,7 +76,7 @@ class OneMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leav
         if is_composite(func):
             with self:
                 return func.decompose(*args, **kwargs)
-        if not is_random(func):
+        if not is_random(func, args, kwargs):
             return func(*args, **kwargs)
         if self._next >= len(self.drawn):
             msg = f"{func} is one random call more than shown"
