@@ -14,6 +14,7 @@ from ._picture import save
 from ._quote import filled
 from ._results import Results
 from ._size import Size
+from ._tasks import described
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "evidence"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -57,6 +58,8 @@ def main(about: str, argv: Sequence[str] | None = None) -> int:
     for name in given.sections or SECTIONS:
         run(name, size, given.out, report=given.report)
     if given.out == DOCS:
+        index = DOCS.with_suffix(".md")
+        index.write_text(put(index.read_text(), described()))
         for page in quoting():
             page.write_text(filled(page.read_text(), figures))
     print(f"{time.perf_counter() - began:.0f} s in all")
@@ -91,9 +94,13 @@ def write(module: Any, name: str, results: Results, out: pathlib.Path) -> None:
     text = (
         page.read_text() if page.exists() else f"# {module.TITLE}\n\n## Results\n\n{BEGIN}\n{END}\n"
     )
+    page.write_text(put(text, block(module, name, results)))
+
+
+def put(text: str, made: str) -> str:
+    """Put what is made between the markers of a page."""
     head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    page.write_text(f"{head}{BEGIN}\n{block(module, name, results)}\n{END}{tail}")
+    return f"{head}{BEGIN}\n{made}\n{END}{rest.partition(END)[2]}"
 
 
 def quoting() -> list[pathlib.Path]:

@@ -93,7 +93,7 @@ def forest(
 def many(panels: Mapping[str, Mapping[str, Mapping[str, Difference | None]]]) -> Any:
     """Draw a panel for each title: an arm a row, in it a mark for each task.
 
-    The limits leave out what is more than four times as far as the middle of all ends; it is
+    The limits leave out what is more than six times as far as the middle of all ends; it is
     drawn at the edge as an arrow.
     """
     arms = list(dict.fromkeys(a for each in panels.values() for f in each.values() for a in f))
@@ -122,7 +122,7 @@ def _marks(
     tasks: Sequence[str],
 ) -> None:
     ends = [abs(e) for f in found.values() for d in f.values() if d for e in (d.low, d.high) if e]
-    limit = min(max(ends), 4 * statistics.median(ends)) * 1.05 if ends else 1.0
+    limit = min(max(ends), 6 * statistics.median(ends)) * 1.05 if ends else 1.0
     for rank, task in enumerate(tasks):
         colour = f"C{rank}"
         ax.plot([], [], "o", ms=5, color=colour, label=task)

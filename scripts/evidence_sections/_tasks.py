@@ -55,7 +55,7 @@ def _drawn(source: Source, seed: int, number: int) -> Part:
 TASKS = {
     "digits": Task("digits of 8 x 8 pixels", "digits", 200, 200, 800),
     "noisy digits": Task(
-        "the same, a fifth of the labels drawn anew, those of the test part true",
+        "digits, a fifth of the labels drawn anew, but not those of the test part",
         *("digits", 200, 200, 800),
         wrong=0.2,
     ),
@@ -75,3 +75,12 @@ FOUR = ("digits", "cancer", "diabetes", "drawn")
 """What a network of dense layers is tried on: images, two tables of which one asks for a number,
 and one that is drawn anew for every seed."""
 FIVE = (*FOUR[:2], "wine", *FOUR[2:])
+
+
+def described() -> str:
+    """The table of all tasks."""
+    lines = ["| name | what it is | training | validation | test |", "|---|---|---|---|---|"]
+    for name, task in TASKS.items():
+        cells = (name, task.told, str(task.train), str(task.val), str(task.test))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -129,6 +129,13 @@ SECTION = Comparison(
             lower=False,
         ),
         Claim(
+            "front",
+            "Dropout in front of the norms has a higher loss than dropout behind them",
+            "Dropout, then BN",
+            base="BN, then Dropout",
+            lower=False,
+        ),
+        Claim(
             "order",
             "Dropout in front of the norms has a higher loss than dropout behind the last one",
             "Dropout, then BN",
