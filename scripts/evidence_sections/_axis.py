@@ -29,7 +29,7 @@ class Axis(Comparison):
 
     def block(self, results: Results, pictures: Mapping[str, str]) -> str:
         """Claims, the picture, and for each view one table by task and value."""
-        parts = [tabled([each for each in self.verdicts(results) if each.found])]
+        parts = [tabled([each for each in self.tallies(results) if each.found])]
         parts += [f"![{self.axis}]({file})" for file in pictures.values()]
         for view in self.views:
             tables: dict[str, dict[str, str]] = {}
@@ -65,7 +65,7 @@ def curves(
     """Draw what arms change of a measure, in percent of the base: a panel a task."""
     cases = list(dict.fromkeys(case for _, points in drawn.values() for _, case, _ in points))
     tasks = list(dict.fromkeys(task for case in cases for task in section.keys(results, case)))
-    columns = min(3, len(tasks))
+    columns = 2 if len(tasks) == 4 else min(3, len(tasks))
     rows = -(-len(tasks) // columns)
     made, axes = figure(columns, rows, wide=3.2 * max(2, columns), high=2.4)
     for ax in axes[len(tasks) :]:

@@ -50,7 +50,7 @@ def crossed(
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class Tally:
     """What the tasks say: differences with Holm's p over them, and in percent of the base."""
 
     claim: Claim
@@ -93,15 +93,15 @@ class Verdict:
         return [self.claim.says, *here]
 
 
-def tabled(verdicts: Sequence[Verdict]) -> str:
+def tabled(tallies: Sequence[Tally]) -> str:
     """The claims of a case, and on which data sets each holds."""
     heads = ["claim", "holds on", "not told apart", "the contrary on"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    lines += ["| " + " | ".join(each.cells()) + " |" for each in verdicts]
+    lines += ["| " + " | ".join(each.cells()) + " |" for each in tallies]
     return "\n".join(lines)
 
 
-def judge(claim: Claim, arms: Mapping[str, Rows], bases: Mapping[str, Rows]) -> Verdict:
+def tally_of(claim: Claim, arms: Mapping[str, Rows], bases: Mapping[str, Rows]) -> Tally:
     """Compare the arm with the base on every task, paired over seeds."""
     found, shares = {}, {}
     for task in arms:
@@ -110,4 +110,4 @@ def judge(claim: Claim, arms: Mapping[str, Rows], bases: Mapping[str, Rows]) -> 
         change = statistics.mean(one.values()) - statistics.mean(other.values())
         middle = 1.0 if claim.measure.points else statistics.mean(other.values()) / 100
         shares[task] = change / middle
-    return Verdict(claim, holm(found), shares)
+    return Tally(claim, holm(found), shares)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._arms import Group, runs
-from ._claim import Claim, Verdict, judge, tabled
+from ._claim import Claim, Tally, tabled, tally_of
 from ._picture import many
 from ._results import Results, Row
 from ._size import Size
@@ -96,7 +96,7 @@ class Comparison:
         number = TASKS[self.groups[key].task].predicts_number
         return [each for each in view.measures if not (number and each.points)]
 
-    def verdicts(self, results: Results) -> list[Verdict]:
+    def tallies(self, results: Results) -> list[Tally]:
         """Every claim on the tasks of its case, as far as it can be measured there."""
         found = []
         for claim in self.claims:
@@ -107,19 +107,19 @@ class Comparison:
                 members = self.members(results, key, by)
                 if known and claim.arm in members and base in members:
                     arms[task], bases[task] = members[claim.arm], members[base]
-            found.append(judge(claim, arms, bases))
+            found.append(tally_of(claim, arms, bases))
         return found
 
     def block(self, results: Results, pictures: Mapping[str, str]) -> str:
         """Claims, then a picture and a table a view for each case; ``pictures`` are files."""
         parts = []
-        judged = self.verdicts(results)
+        counted = self.tallies(results)
         for case, told in self.cases.items():
             keys = self.keys(results, case)
             if not keys:
                 continue
             parts += [f"### {told}"] if told else []
-            here = [each for each in judged if each.claim.case == case and each.found]
+            here = [each for each in counted if each.claim.case == case and each.found]
             parts += [tabled(here)] if here else []
             parts += [f"![{told or 'Differences'}]({pictures[case]})"] if case in pictures else []
             for view in self.views:
@@ -159,11 +159,11 @@ class Comparison:
     def figures(self, results: Results) -> dict[str, str]:
         """Every number that a page may quote, by name."""
         found = dict(self.also(results))
-        for verdict in self.verdicts(results):
-            name = verdict.claim.name
+        for tally in self.tallies(results):
+            name = tally.claim.name
             for side, word in ((1, "held"), (0, "open"), (-1, "lost")):
-                found[f"{name}: {word}"] = verdict.count(side)
-                found[f"{name}: {word} by"] = verdict.span(side)
+                found[f"{name}: {word}"] = tally.count(side)
+                found[f"{name}: {word} by"] = tally.span(side)
         for case in self.cases:
             for key in self.keys(results, case).values():
                 found |= self._quoted(results, key)

@@ -52,7 +52,7 @@ def test_every_figure_in_prose_is_the_one_in_the_data(evidence):
         text = page.read_text()
         assert quote.filled(text, main.figures) == text, page.name
         quoted += text.count("<!--= ")
-        assert not re.search(r"^ *<!--=", text, re.MULTILINE), f"{page.name}: would end the paragraph"
+        assert not re.search(r"^ *<!--=", text, re.MULTILINE), page.name
     assert quoted > 150
     for name in ("evidence.md", "choosing-a-rate.md"):
         text = (main.DOCS.parent / name).read_text()
@@ -88,14 +88,14 @@ def test_a_claim_counts_the_tasks_that_it_holds_on_after_holm(evidence):
         "two": rows(1.5, 2.51, 3.49, 4.5),
         "three": rows(1.1, 1.9, 3.1, 3.9),
     }
-    told = claim.judge(claim.Claim("it", "It lowers the loss", "it"), arms, bases)
+    told = claim.tally_of(claim.Claim("it", "It lowers the loss", "it"), arms, bases)
     assert (told.tasks(1), told.tasks(-1), told.tasks(0)) == (["one"], ["two"], ["three"])
     assert told.cells() == ["It lowers the loss", "1 of 3: one -20%", "1: three +0%", "1: two +20%"]
     assert (told.count(), told.span(), told.count(0)) == ("1 of 3", "20%", "1 of 3")
-    alone = claim.judge(told.claim, {"one": arms["one"]}, {"one": bases["one"]})
+    alone = claim.tally_of(told.claim, {"one": arms["one"]}, {"one": bases["one"]})
     assert told.found["one"].p == pytest.approx(3 * alone.found["one"].p)
     contrary = claim.Claim("it", "It raises the loss", "it", lower=False)
-    assert claim.judge(contrary, arms, bases).tasks(1) == ["two"]
+    assert claim.tally_of(contrary, arms, bases).tasks(1) == ["two"]
 
 
 def test_where_a_number_is_predicted_no_share_of_errors_is_told(evidence, tmp_path):
