@@ -36,6 +36,11 @@ def test_import_of_a_name_brings_what_it_needs():
     assert "torch" in imported_by("from thinned import find_sites")
 
 
+def test_a_layer_brings_torch_and_no_framework():
+    imported = imported_by("from thinned.layers import WeightDropLSTM")
+    assert imported & set(HEAVY) == {"torch"}
+
+
 @pytest.mark.parametrize("name", ["thinned", *(f"thinned.{room}" for room in ROOMS)])
 def test_every_public_name_resolves(name):
     module = importlib.import_module(name)

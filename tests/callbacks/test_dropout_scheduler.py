@@ -406,6 +406,25 @@ def test_resumed_the_rates_are_those_of_the_uninterrupted_run(tmp_path, epochs):
     assert [rate for rate, _ in look.rates[4:]] == pytest.approx(ramp(24)[4:])
 
 
+def test_two_schedulers_resume_each_with_its_own_state(tmp_path):
+    def both():
+        return [
+            DropoutScheduler(Step((0.1, 0.2), at=(0.5,)), "net.5"),
+            DropoutScheduler(Linear(0.0, 0.4), "net.2"),
+        ]
+
+    whole, saved = Look(), [tiny.saver(tmp_path, filename="{epoch}") for _ in range(2)]
+    tiny.fit([*both(), whole, saved[0]], max_epochs=2)
+    look, again = Look(), both()
+    look.rates = [None] * 4
+    tiny.fit([*again, look, saved[1]], max_epochs=2, ckpt_path=tmp_path / "epoch=0.ckpt")
+    assert look.rates[4:] == whole.rates[4:]
+    assert [scheduler.state_dict()["rates"] for scheduler in again] == [
+        {"net.5": 0.2},
+        {"net.2": 0.4},
+    ]
+
+
 def test_callbacks_can_be_pickled_before_fit():
     scheduler = pickle.loads(pickle.dumps(DropoutScheduler({"net.2": Linear(0, 0.4)})))
     look, _ = run(scheduler)

@@ -226,9 +226,8 @@ def test_any_logger_or_none(plain, logger, tmp_path):
     csv = pl.loggers.CSVLogger(tmp_path)
     chosen = {"csv": csv, "two": [csv, pl.loggers.CSVLogger(tmp_path)]}.get(logger, logger)
     monitor = OverfittingMonitor("val_loss")
-    if logger is None:
-        chosen = False
-    probing.fit(pl, probing.build(plain), [monitor], logger=chosen, log_every_n_steps=1)
+    options = {"default_root_dir": tmp_path, "log_every_n_steps": 1}
+    probing.fit(pl, probing.build(plain), [monitor], logger=chosen, **options)
     assert len(monitor.history) == 2
     if logger == "csv":
         [path] = tmp_path.rglob("metrics.csv")

@@ -88,9 +88,10 @@ def test_a_rate_lies_between_0_and_1(rate):
     assert rates(net)["body.1"] == 0.1
 
 
-def test_a_rate_is_a_number():
-    with pytest.raises(TypeError, match=r"Expected `rate` .* got 'abc'"):
-        set_rate(Net(), "abc")
+@pytest.mark.parametrize("text", ["abc", "0.1"])
+def test_a_rate_is_a_number(text):
+    with pytest.raises(TypeError, match=rf"Expected `rate` .* got '{text}'"):
+        set_rate(Net(), text)
 
 
 def test_no_match_says_what_the_model_holds():
