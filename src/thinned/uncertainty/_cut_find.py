@@ -77,17 +77,18 @@ def _cuts(model: nn.Module, two: Flow, three: Flow, dims: list[Crossing]) -> Ite
     number_of = {id(life): number for number, life in enumerate(two.lives)}
     if len(two.gates) != len(three.gates) or two.calls != three.calls:
         return
-    seen: set[tuple[int, frozenset[int]]] = set()
+    seen: set[tuple[int, frozenset[int], bool]] = set()
     for gate in reversed(two.gates):
         given = [None if life is None else number_of[id(life)] for life in gate.lives]
         numbers = frozenset(n for n in given if n is not None and dims[n].dim is not None)
         needed = _needed(two, dims, gate.at)
         # What a module is given, its caller still has as it was, and may ask for later on.
-        mine = gate.module is model or all(two.lives[n].asked < gate.until for n in numbers)
+        whole = gate.module is model
+        mine = whole or all(two.lives[n].asked < gate.until for n in numbers)
         if not needed or not needed <= numbers or (gate.entering and not mine):
             continue
-        if (gate.at, numbers) not in seen and _are_apart(two, set(numbers)):
-            seen.add((gate.at, numbers))
+        if (gate.at, numbers, whole) not in seen and _are_apart(two, set(numbers)):
+            seen.add((gate.at, numbers, whole))
             yield Cut(
                 weakref.ref(gate.module),
                 gate.call,

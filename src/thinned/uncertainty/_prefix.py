@@ -72,6 +72,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         self._others = _state_of_others()
         self._alive: list[list[weakref.ref[Tensor] | None]] = []
         self._storages: set[int] = set()
+        self._made: set[int] = set()
 
     def __torch_dispatch__(
         self, func: Operator, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -84,16 +85,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         drawn = is_random(func, args, kwargs)
         if drawn and not self.draws:
             self._close()
-        if self.draws or drawn:
-            self._protect(func, args)
+        if func._schema.is_mutable:
+            self._note_writes(func, args, protect=bool(self.draws) or drawn)
         result = func(*args, **kwargs)
         self.flops[bool(self.draws)] += flops_of(func, args, kwargs, result)
         if drawn:
             self.draws.append(sum(t.numel() for t in tensors(result)))
         elif not self.draws:
             self._record(func, args, result)
-        if self.draws:
-            self.largest = max(self.largest, *(t.numel() for t in tensors(result)), 0)
+        for tensor in tensors(result):
+            self._made.add(tensor.untyped_storage()._cdata)
+            if self.draws:
+                self.largest = max(self.largest, tensor.numel())
         return result
 
     def __exit__(self, *error: object) -> None:
@@ -123,14 +126,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
                     self._storages.add(tensor.untyped_storage()._cdata)
         self._alive = []
 
-    def _protect(self, func: Operator, args: tuple[Any, ...]) -> None:
-        """Copy what is kept before the rest of the forward writes into it."""
-        if not func._schema.is_mutable:
-            return
+    def _note_writes(self, func: Operator, args: tuple[Any, ...], *, protect: bool) -> None:
+        """Copy what is kept before it is written into; notice a forward that writes elsewhere."""
         for argument, value in zip(func._schema.arguments, args, strict=False):
             written = argument.alias_info is not None and argument.alias_info.is_write
             if written and isinstance(value, Tensor):
-                self._copy(value.untyped_storage()._cdata)
+                storage = value.untyped_storage()._cdata
+                self.safe = self.safe and storage in self._made  # a buffer, say, or the input
+                if protect:
+                    self._copy(storage)
 
     def _copy(self, storage: int) -> None:
         if storage not in self._storages:
