@@ -21,6 +21,13 @@ def parser(name: str, what: str, examples: Sequence[str] = ()) -> argparse.Argum
     )
 
 
+def add_page_and_fail_on(options: argparse.ArgumentParser, where: str, what: str) -> None:
+    """Add what ``report`` and ``compare`` share: the page, or none, and a condition for CI."""
+    options.add_argument("--page", metavar="FILE", help=where)
+    options.add_argument("--no-page", action="store_true", help="write no page")
+    options.add_argument("--fail-on", action="append", default=[], metavar="WHAT", help=what)
+
+
 def guarded(action: Callable[[], int]) -> int:
     """Run a subcommand; what the user got wrong is one line and exit code 2.
 

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 
-from ._command import OK, guarded, parser, show
+from ._command import OK, add_page_and_fail_on, guarded, parser, show
 
 _EXAMPLES = (
     "thinned compare multirun/2026-11-21/10-00-00-123456-7",
@@ -26,17 +26,10 @@ def main(argv: Sequence[str]) -> int:
     options.add_argument(
         "--also", action="append", metavar="METRIC", help="a further metric to show"
     )
-    options.add_argument("--page", metavar="FILE", help="where the page goes")
-    options.add_argument("--no-page", action="store_true", help="write no page")
     options.add_argument("--csv", metavar="FILE", help="write one row a run")
     options.add_argument("--json", metavar="FILE", help="write conclusion, groups and runs")
-    options.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="exit with 1 on: 'no improvement', failed, running",
-    )
+    finds = "exit with 1 on: 'no improvement', failed, running"
+    add_page_and_fail_on(options, "where the page goes", finds)
     asked = options.parse_args(argv)
     return guarded(lambda: _run(asked))
 

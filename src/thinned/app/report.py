@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ._command import guarded, parser, show
+from ._command import OK, add_page_and_fail_on, guarded, parser, show
 
 _EXAMPLES = (
     "thinned report runs/2026-11-21/10-00-00-123456-7",
@@ -17,15 +17,8 @@ def main(argv: Sequence[str]) -> int:
     what = "Write the page of each run; also of runs that only a CSV or TensorBoard logger saw."
     options = parser("report", what, _EXAMPLES)
     options.add_argument("paths", nargs="+", metavar="DIR", help="a run's folder, or one of many")
-    options.add_argument("--out", metavar="FILE", help="where the page goes, of a single run")
-    options.add_argument("--no-page", action="store_true", help="write no page")
-    options.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="exit with 1 on a verdict (overfitting, ...), on failed or running",
-    )
+    finds = "exit with 1 on a verdict (overfitting, ...), on failed or running"
+    add_page_and_fail_on(options, "where the page goes, of a single run", finds)
     asked = options.parse_args(argv)
     return guarded(lambda: _run(asked))
 
@@ -34,13 +27,13 @@ def _run(asked: Namespace) -> int:
     from thinned.report import exit_code, find_records, read_run, summary, write_page
 
     folders = find_records(asked.paths) or [Path(path) for path in asked.paths]
-    if asked.out and len(folders) > 1:
-        msg = f"Expected one run with --out, got {len(folders)}. Leave --out away."
+    if asked.page and len(folders) > 1:
+        msg = f"Expected one run with --page, got {len(folders)}. Leave --page away."
         raise ValueError(msg)
-    code = 0
+    code = OK
     for folder in folders:
         record = read_run(folder)
-        page = None if asked.no_page else write_page(record, asked.out)
+        page = None if asked.no_page else write_page(record, asked.page)
         show(summary(record, page))
-        code = max(code, exit_code(record, asked.fail_on) if asked.fail_on else 0)
+        code = max(code, exit_code(record, asked.fail_on) if asked.fail_on else OK)
     return code
