@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from thinned.report import Difference
+
 from ._arms import Group, runs
 from ._claim import Claim, Tally, tabled, tally_of
 from ._picture import many
@@ -181,9 +183,17 @@ class Comparison:
                     found[label] = mean(values(rows, each), each.digits).partition(" ")[0]
                     if arm != self.base:
                         found[f"{label} minus"] = delta(against[arm], each.digits)
-                        share = shares[arm].mean
-                        found[f"{label} change"] = (
-                            f"{share:+.1f} points" if each.points else f"{share:+.0f}%"
-                        )
+                        found |= _size_of(label, shares[arm], each)
                     found[f"{key}: {arm}: rate"] = chosen(rows)
         return found
+
+
+def _size_of(label: str, found: Difference | None, measure: Measure) -> dict[str, str]:
+    """How large a change is: with its sign, and without, behind "lowers it by"."""
+    if found is None:
+        return {}
+    digits, unit = (1, " points") if measure.points else (0, "%")
+    return {
+        f"{label} change": f"{found.mean:+.{digits}f}{unit}",
+        f"{label} by": f"{abs(found.mean):.{digits}f}{unit}",
+    }

@@ -141,6 +141,7 @@ def _marks(
     ax.axvline(0, color="black", lw=0.8)
     for place in range(1, len(arms)):
         ax.axhline(0.5 - place, color="#e3e3e3", lw=0.6)
-    ax.set_xlim(-limit, limit)
+    reach = [e for f in found.values() for d in f.values() if d for e in (d.low, d.high) if e]
+    ax.set_xlim(max(-limit, 1.1 * min([0.0, *reach])), min(limit, 1.1 * max([0.0, *reach])))
     ax.set_ylim(0.5 - len(arms), 0.5)
     ax.grid(visible=False, axis="y")
