@@ -21,7 +21,7 @@ from thinned.uncertainty._code_reads import names_in, reads_of_all, value_at
 
 LARGE = 64  # entries of a container that are looked at
 DEEP = 4  # objects in objects
-_PLAIN = (int, float, complex, bool, str, bytes, NoneType, torch.dtype, torch.device, torch.Size)
+_PLAIN = {int, float, complex, bool, str, bytes, NoneType, torch.dtype, torch.device, torch.Size}
 # What nn.Module keeps of its own, looked at apart or changed by whoever asks.
 _OWN = frozenset({"training", "_parameters", "_buffers", "_modules"}) | {
     name for name in vars(nn.Module()) if "hook" in name
@@ -97,7 +97,7 @@ def _fingerprint(model: nn.Module) -> Any:
     kinds = {type(module) for module in modules}
     kinds |= {type(getattr(hook, "__self__", hook)) for hook in hooks}
     reads = reads_of_all(frozenset(kinds))
-    names = reads.names.union(*_rebound(modules))
+    names = reads.names.union(*_rebound(modules)) - _OWN
     return (
         tuple([_module(module, names) for module in modules]),
         tuple([_beside(value_at(*place), names) for place in reads.beside]),
@@ -145,7 +145,11 @@ def _module(module: nn.Module, names: frozenset[str]) -> Any:
 
 def _attributes(held: dict[str, Any], names: frozenset[str], depth: int) -> Any:
     return tuple(
-        [(k, _mark(v, names, depth)) for k, v in held.items() if k in names and k not in _OWN]
+        [
+            (name, type(value), value if type(value) in _PLAIN else _mark(value, names, depth))
+            for name, value in held.items()
+            if name in names
+        ]
     )
 
 

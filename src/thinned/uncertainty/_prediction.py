@@ -147,7 +147,9 @@ class Moments:
     def _update_classes(self, values: Tensor, share: float) -> None:
         p = _softmax(values)
         mean, doubt = p.mean(dim=0), entropy(p, dim=2).mean(dim=0)
-        votes = torch.zeros_like(p).scatter_(2, p.argmax(dim=2, keepdim=True), 1.0).sum(dim=0)
+        chosen = values.argmax(dim=2).movedim(0, 1)
+        one = torch.ones_like(chosen, dtype=mean.dtype)
+        votes = torch.zeros_like(mean).scatter_add_(1, chosen, one)
         if self._votes is None:
             self._probabilities, self._entropy, self._votes = mean, doubt, votes
         else:
