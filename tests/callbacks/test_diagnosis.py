@@ -38,6 +38,14 @@ class WithoutForward(Steps, pl.LightningModule):
     """As many write it."""
 
 
+class TwoParts(WithoutForward):
+    """Without a forward, and with two parts: which one takes the batch, nobody can say."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(2, 2)
+
+
 class Other(Steps, lightning.pytorch.LightningModule):
     """Of the other namespace."""
 
@@ -110,6 +118,12 @@ def test_a_module_without_forward_is_run_through_its_one_part():
     diagnosis = Diagnosis()
     fit(WithoutForward(nn.Dropout(0.5), nn.BatchNorm1d(64)), diagnosis)
     assert rules_of(diagnosis)["dropout-before-batch-norm"].path == "net.2"
+
+
+def test_without_a_forward_and_with_several_parts_the_note_says_what_to_do():
+    callback = Diagnosis()
+    fit(TwoParts(), callback)
+    assert "Give it a `forward`, or check each part" in rules_of(callback)["not-checked"].fix
 
 
 def test_data_size_and_weight_decay_are_the_trainers():

@@ -93,6 +93,8 @@ def _not_checked(context: Context, rules: list[Rule]) -> list[Finding]:
     if context.not_run:
         message = f"The example input could not be run: {context.not_run}"
         fix = "Check it with `model(example_input)`; a tuple is unpacked, a mapping is keywords."
+        if context.not_run.startswith(NotImplementedError.__name__):  # a module without a forward
+            fix = "Give it a `forward`, or check each part: thinned.diagnose(model.part, example)"
     else:
         message = "No example input was given, so the model was not run."
         fix = "thinned.diagnose(model, example_input)"
