@@ -337,8 +337,13 @@ def test_wrapped_models_are_refused():
 def test_scripted_models_are_refused():
     with pytest.warns(DeprecationWarning, match="jit"):
         traced = torch.jit.trace(tiny.mlp().eval(), torch.randn(2, 8), check_trace=False)
-    with pytest.raises(TypeError, match="TorchScript burns the rates in"):
-        thinned.swap(traced, {"Dropout": "spatial"})
+    for refused in (
+        lambda: thinned.swap(traced, {"Dropout": "spatial"}),
+        lambda: thinned.set_rate(traced, 0.1),
+        lambda: thinned.find_sites(traced),
+    ):
+        with pytest.raises(TypeError, match="TorchScript burns the rates in"):
+            refused()
 
 
 @pytest.mark.parametrize("in_place", [True, False])

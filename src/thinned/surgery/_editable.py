@@ -25,10 +25,7 @@ def editable(model: Any) -> nn.Module:
     require_module(model)
     for path, module in model.named_modules():
         where = f"`model.{path}`" if path else "the model"
-        if isinstance(module, torch.jit.ScriptModule):
-            msg = f"Expected a plain module, got {where} as a {type(module).__name__}: TorchScript "
-            msg += "burns the rates in. Edit the Python module, then script that."
-            raise TypeError(msg)
+        _refuse_script(module, where)
         if wrapper := _wrapper(module):
             msg = (
                 f"Expected a model that is not wrapped yet, got {where} in {wrapper}, which holds "
@@ -50,13 +47,21 @@ def editable(model: Any) -> nn.Module:
 
 
 def require_module(model: Any) -> None:
-    """Raise a ``TypeError`` unless ``model`` is a module."""
+    """Raise a ``TypeError`` unless ``model`` is a module, and not TorchScript."""
+    _refuse_script(model, "the model")
     if isinstance(model, nn.Module):
         return
     msg = f"Expected `model` to be a torch.nn.Module, got {shown(model, 80)}."
     if isinstance(model, type) and issubclass(model, nn.Module):
         msg += f" That is a class; give an instance, {model.__name__}(...)."
     raise TypeError(msg)
+
+
+def _refuse_script(module: Any, where: str) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        msg = f"Expected a plain module, got {where} as a {type(module).__name__}: TorchScript "
+        msg += "burns the rates in. Change the Python module, then script that."
+        raise TypeError(msg)
 
 
 def _wrapper(module: nn.Module) -> str | None:

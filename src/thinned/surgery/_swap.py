@@ -198,7 +198,8 @@ def _exchanged(place: Place, new: nn.Module) -> Exchanged:
     old = place.module
     if problem := same_state(old, new):
         msg = f"{type(new).__name__} in the place of {type(old).__name__} at {place.path!r} would "
-        msg += f"change the checkpoint: {problem}. Share the parameters of the module it replaces."
+        msg += f"change the checkpoint: {problem}. Share the parameters of the module it replaces, "
+        msg += "or leave it out by `exclude`."
         raise ValueError(msg)
     new.training = old.training
     for child in set(new.modules()) - set(old.modules()):
