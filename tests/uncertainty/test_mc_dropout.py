@@ -3,12 +3,14 @@
 import pytest
 import torch
 from torch.nn import functional
+from torchmetrics import Accuracy
 
 import thinned
 from helpers import tiny
 from thinned import metrics
 from thinned.callbacks import MCDropout, RunRecord
 from thinned.report import read_record
+from thinned.uncertainty import _draw
 
 BASES = pytest.mark.parametrize("namespace", tiny.NAMESPACES)
 
@@ -118,6 +120,53 @@ def test_modes_are_put_back_after_the_stage(namespace, samples):
     run(namespace, "validate", MCDropout(samples=samples), module)
     assert {name: each.training for name, each in module.named_modules()} == before
     assert not module._forward_hooks
+
+
+class Keeping(Steps):
+    """Has a memory of its batches that its forward does not read, and a metric."""
+
+    def __init__(self):
+        super().__init__()
+        self.outputs, self.batches, self.accuracy = [], 0, Accuracy("multiclass", num_classes=3)
+
+    def forward(self, x):
+        return self.net(x)
+
+    def test_step(self, batch, batch_idx):
+        x, y = batch
+        output = self(x)
+        self.outputs.append(output)
+        self.batches += 1
+        self.accuracy(output, y)
+        self.log("accuracy", self.accuracy)
+
+
+@BASES
+def test_later_batches_cost_one_forward_besides_the_plain_one(namespace, monkeypatch):
+    cuts = []
+    forward = _draw.forward
+    monkeypatch.setattr(_draw, "forward", lambda *given: (cuts.append(1), forward(*given))[1])
+    module, sizes = made(namespace, Keeping), []
+    seen = Counting(sizes)
+    module.net[0].register_forward_hook(seen)
+    callback = MCDropout(samples=20, stages="test")
+    trainer = tiny.trainer(namespace, callbacks=[callback])
+    trainer.test(module, tiny.loader(80), verbose=False)
+    assert len(callback.predictions) == len(cuts) == 10
+    assert sizes[-4:] == [8, 8, 8, 8]  # of the last two batches: the plain forward, the samples'
+    assert len(sizes) < 40  # of the first, what was tried as well
+
+
+class Counting:
+    """A hook that notes the rows it sees, where no fingerprint looks for a state."""
+
+    __slots__ = ("sizes",)
+
+    def __init__(self, sizes):
+        self.sizes = sizes
+
+    def __call__(self, module, args, output):
+        self.sizes.append(len(output))
 
 
 def test_include_leaves_the_others_off():

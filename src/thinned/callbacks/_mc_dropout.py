@@ -100,15 +100,9 @@ class MCDropout(pl.Callback):
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin, after Lightning has switched to evaluation."""
-        self._begin("predict", trainer, pl_module)
+        self._begin(trainer, pl_module)
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin, after Lightning has switched to evaluation."""
-        self._begin("test", trainer, pl_module)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin, after Lightning has switched to evaluation."""
-        self._begin("validate", trainer, pl_module)
+    on_test_start = on_validation_start = on_predict_start
 
     def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Refuse a step that did not ask for a prediction."""
@@ -128,38 +122,20 @@ class MCDropout(pl.Callback):
         self._check_called()
         self._score(pl_module, batch)
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Refuse a step that did not ask for a prediction, and score what it got."""
-        self._check_called()
-        self._score(pl_module, batch)
+    on_validation_batch_end = on_test_batch_end
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sum up the scores, before others write them."""
-        self._sum_up()
+        if self._scores is not None:
+            self.calibration = self._scores.compute()
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Sum up the scores, before others write them."""
-        self._sum_up()
+    on_validation_epoch_end = on_test_epoch_end
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put everything back."""
         self._end()
 
-    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put everything back."""
-        self._end()
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put everything back."""
-        self._end()
+    on_test_end = on_validation_end = on_predict_end
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -167,8 +143,8 @@ class MCDropout(pl.Callback):
         """Put everything back."""
         self._end()
 
-    def _begin(self, stage: str, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if stage not in self.stages or trainer.state.fn != stage:
+    def _begin(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn not in self.stages:
             return  # not asked for, or the validation inside of a fit
         self._end()
         self.predictions = []
@@ -235,10 +211,6 @@ class MCDropout(pl.Callback):
         if target is not None:
             self._scores = self._scores or Scores(pl_module.device)
             self._scores.update(plain, found, target)
-
-    def _sum_up(self) -> None:
-        if self._scores is not None:
-            self.calibration = self._scores.compute()
 
     def _check_called(self) -> None:
         if self._waits:

@@ -6,9 +6,9 @@ containers and plain objects. The values of weights and buffers are left out: th
 between two calls.
 """
 
+import functools
 import weakref
 from collections.abc import Iterable
-from functools import partial
 from types import FunctionType, MethodType, NoneType
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.nn.modules import module as torch_modules
 
 from thinned._log import logger
 from thinned.uncertainty._code_reads import names_in, reads_of_all, value_at
+from thinned.uncertainty._identity import identity
 
 LARGE = 64  # entries of a container that are looked at
 DEEP = 4  # objects in objects
@@ -26,30 +27,6 @@ _PLAIN = {int, float, complex, bool, str, bytes, NoneType, torch.dtype, torch.de
 _OWN = frozenset({"training", "_parameters", "_buffers", "_modules"}) | {
     name for name in vars(nn.Module()) if "hook" in name
 }
-
-
-class Same:
-    """The identity of an object, which does not keep it alive."""
-
-    __slots__ = ("_id", "_ref")
-
-    def __init__(self, value: object) -> None:
-        self._id = id(value)
-        try:
-            self._ref: weakref.ref[object] | None = weakref.ref(value)
-        except TypeError:  # cannot be told from what may stand at its address later
-            self._ref = None
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Same) or self._id != other._id:
-            return False
-        if self._ref is None or other._ref is None:
-            return self._ref is other._ref
-        value = self._ref()
-        return value is not None and value is other._ref()
-
-    def __hash__(self) -> int:
-        return hash(self._id)
 
 
 class Fingerprint:
@@ -92,7 +69,7 @@ def mark(value: Any) -> Any:
 
 
 def _fingerprint(model: nn.Module) -> Any:
-    modules = list(model.modules())
+    modules = [m for m in model.modules() if not is_metric(m)]
     hooks = [hook for module in modules for hook in _hooks(module)]
     kinds = {type(module) for module in modules}
     kinds |= {type(getattr(hook, "__self__", hook)) for hook in hooks}
@@ -105,9 +82,20 @@ def _fingerprint(model: nn.Module) -> Any:
     )
 
 
+def is_metric(module: nn.Module | None) -> bool:
+    """Say whether a module measures: what it counts between two forwards is no part of them."""
+    kind: Any = type(module)
+    return _measures(kind)
+
+
+@functools.lru_cache(maxsize=2048)
+def _measures(kind: Any) -> bool:
+    return any(base.__module__ == "torchmetrics.metric" for base in kind.__mro__)
+
+
 def _beside(value: Any, names: frozenset[str]) -> Any:
     if isinstance(value, FunctionType):  # what it reads in its turn is among the rest
-        return weakref.ref(value)
+        return identity(value)
     return _mark(value, names, 0)
 
 
@@ -134,9 +122,9 @@ def _module(module: nn.Module, names: frozenset[str]) -> Any:
     held = vars(module)
     weights = (*held["_parameters"].values(), *held["_buffers"].values())
     return (
-        weakref.ref(module),
-        weakref.ref(type(module)),
-        tuple([(k, None if v is None else weakref.ref(v)) for k, v in held["_modules"].items()]),
+        identity(module),
+        identity(type(module)),
+        tuple([(k, identity(v)) for k, v in held["_modules"].items() if not is_metric(v)]),
         tuple([_form(t) for t in weights]),
         tuple([_mark(hook, names, 0) for hook in _hooks(module)]),
         _attributes(held, names, 0),
@@ -165,29 +153,29 @@ def _mark(value: Any, names: frozenset[str], depth: int) -> Any:
     if isinstance(value, Tensor):
         return _form(value)
     if depth > DEEP:
-        return Same(value)
+        return identity(value)
     depth += 1
     if isinstance(value, dict | list | tuple | set | frozenset):
         return kind, len(value), _entries(value, names, depth)
     if isinstance(value, MethodType):
         return _mark(value.__func__, names, depth), _mark(value.__self__, names, depth)
-    if isinstance(value, partial):
+    if isinstance(value, functools.partial):
         return tuple(_mark(v, names, depth) for v in (value.func, value.args, value.keywords))
     if isinstance(value, FunctionType):
-        return Same(value), _function(value, names, depth)
+        return identity(value), _function(value, names, depth)
     held = getattr(value, "__dict__", None)
     if isinstance(value, type) or not isinstance(held, dict):
-        return Same(value)
+        return identity(value)
     if not isinstance(value, nn.Module):
-        return Same(value), _attributes(held, names, depth)
+        return identity(value), _attributes(held, names, depth)
     weights = (*held["_parameters"].values(), *held["_buffers"].values())
     inside = tuple([_mark(child, names, depth) for child in held["_modules"].values()])
-    return Same(value), _attributes(held, names, depth), inside, tuple(map(_form, weights))
+    return identity(value), _attributes(held, names, depth), inside, tuple(map(_form, weights))
 
 
 def _entries(value: Any, names: frozenset[str], depth: int) -> Any:
     if len(value) > LARGE:
-        return Same(value)
+        return identity(value)
     if isinstance(value, dict):
         return tuple([(_mark(k, names, depth), _mark(v, names, depth)) for k, v in value.items()])
     return tuple([_mark(each, names, depth) for each in value])
