@@ -143,7 +143,8 @@ class Comparison:
 
     def pictures(self, results: Results) -> dict[str, Any]:
         """One picture a case: what each arm changes on each task."""
-        return {case: many(self._panels(results, case)) for case in self.shown(results)}
+        colours = {task: f"C{place}" for place, task in enumerate(TASKS)}
+        return {case: many(self._panels(results, case), colours) for case in self.shown(results)}
 
     def _panels(self, results: Results, case: str) -> dict[str, Mapping[str, Mapping[str, Any]]]:
         panels: dict[str, dict[str, Mapping[str, Any]]] = {}

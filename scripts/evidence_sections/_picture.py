@@ -30,7 +30,10 @@ mpl.rcParams.update(
         "axes.titlesize": 10,
         "axes.titlelocation": "left",
         "axes.prop_cycle": mpl.cycler(
-            color=["#1f5fa8", "#c8511b", "#2f8f5b", "#7a4fa3", "#8a6d1f", "#b03060", "#4d4d4d"]
+            color=[
+                *("#1f5fa8", "#c8511b", "#2f8f5b", "#7a4fa3", "#8a6d1f", "#b03060", "#4d4d4d"),
+                *("#1d9a9a", "#d48a00", "#6b8e23"),
+            ]
         ),
         "figure.facecolor": "white",
         "savefig.facecolor": "white",
@@ -90,19 +93,21 @@ def forest(
     ax.grid(visible=False, axis="y")
 
 
-def many(panels: Mapping[str, Mapping[str, Mapping[str, Difference | None]]]) -> Any:
-    """Draw a panel for each title: an arm a row, in it a mark for each task.
+def many(
+    panels: Mapping[str, Mapping[str, Mapping[str, Difference | None]]], colours: Mapping[str, str]
+) -> Any:
+    """Draw a panel for each title: an arm a row, in it a mark for each task, of its colour.
 
     The limits leave out what is more than six times as far as the middle of all ends; it is
     drawn at the edge as an arrow.
     """
     arms = list(dict.fromkeys(a for each in panels.values() for f in each.values() for a in f))
     tasks = list(dict.fromkeys(task for each in panels.values() for task in each))
-    high = 1.0 + 0.13 * len(arms) * (len(tasks) + 1.0)
+    high = 1.0 + 0.11 * len(arms) * (len(tasks) + 1.0)
     made, axes = figure(len(panels), high=max(2.0, high), wide=3.6 * max(2, len(panels)))
     made.set_layout_engine("constrained")
     for ax, (title, found) in zip(axes, panels.items(), strict=False):
-        _marks(ax, found, arms, tasks)
+        _marks(ax, found, arms, {task: colours[task] for task in tasks})
         ax.set_title(title, fontsize=9)
         ax.set_xlabel("difference (lower is better)")
         labels = [textwrap.fill(arm, 18) for arm in arms] if ax is axes[0] else []
@@ -119,18 +124,17 @@ def _marks(
     ax: Any,
     found: Mapping[str, Mapping[str, Difference | None]],
     arms: Sequence[str],
-    tasks: Sequence[str],
+    colours: Mapping[str, str],
 ) -> None:
     ends = [abs(e) for f in found.values() for d in f.values() if d for e in (d.low, d.high) if e]
     limit = min(max(ends), 6 * statistics.median(ends)) * 1.05 if ends else 1.0
-    for rank, task in enumerate(tasks):
-        colour = f"C{rank}"
+    for rank, (task, colour) in enumerate(colours.items()):
         ax.plot([], [], "o", ms=5, color=colour, label=task)
         for place, arm in enumerate(arms):
             each = found.get(task, {}).get(arm)
             if each is None or each.low is None or each.high is None:
                 continue
-            y = -place + 0.36 - 0.72 * (rank + 0.5) / len(tasks)
+            y = -place + 0.36 - 0.72 * (rank + 0.5) / len(colours)
             if abs(each.mean) > limit:
                 edge = math.copysign(limit * 0.98, each.mean)
                 ax.plot(edge, y, "<" if edge < 0 else ">", ms=5, color=colour)
