@@ -9,7 +9,7 @@ from ._claim import tabled
 from ._compare import Comparison
 from ._picture import figure, line
 from ._results import Results
-from ._table import LOSS, Measure, Rows, stacked, values
+from ._table import Measure, Rows, stacked, values
 
 Point = tuple[float, str, str]  # where it is drawn, the case, the arm
 Curve = tuple[Measure, Sequence[Point]]
@@ -21,11 +21,11 @@ class Axis(Comparison):
 
     Attributes:
         axis: what the cases are.
-        drawn: the arms that curves are drawn for.
+        drawn: the curves: what each is called, its arm and its measure.
     """
 
     axis: str = ""
-    drawn: tuple[str, ...] = ()
+    drawn: tuple[tuple[str, str, Measure], ...] = ()
 
     def block(self, results: Results, pictures: Mapping[str, str]) -> str:
         """Claims, the picture, and for each view one table by task and value."""
@@ -49,7 +49,8 @@ class Axis(Comparison):
     def pictures(self, results: Results) -> dict[str, Any]:
         """The change of loss over the axis, a panel a task."""
         made = {
-            arm: (LOSS, [(float(case), case, arm) for case in self.cases]) for arm in self.drawn
+            label: (measure, [(float(case), case, arm) for case in self.cases])
+            for label, arm, measure in self.drawn
         }
         return {"": curves(self, results, made, self.axis, log=True)}
 

@@ -40,5 +40,9 @@ SECTION = Axis(
     ),
     cases={f"{n}": "" for n in ALL},
     axis="samples",
-    drawn=("rate 0.5", TUNED),
+    drawn=(
+        ("rate 0.5", "rate 0.5", LOSS),
+        (TUNED, TUNED, LOSS),
+        (f"{TUNED}, best checkpoint", TUNED, BEST),
+    ),
 )

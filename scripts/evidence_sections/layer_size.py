@@ -32,5 +32,5 @@ SECTION = Axis(
     ),
     cases={f"{wide}": "" for wide in WIDTHS},
     axis="units",
-    drawn=("Dropout",),
+    drawn=(("after the last step", "Dropout", LOSS), ("best checkpoint", "Dropout", BEST)),
 )
