@@ -131,6 +131,7 @@ class Comparison:
         return "\n\n".join([*parts, *([self.more(results)] if self.more else [])])
 
     def rows(self, results: Results, key: str, view: View) -> str:
+        """The table of a group."""
         members = self.members(results, key, view.by)
         blank = set(view.measures) - set(self.measured(key, view))
         tuned = any(len(arm.rates) > 1 for arm in self.groups[key].arms.values())
@@ -185,7 +186,7 @@ class Comparison:
                     if arm != self.base:
                         found[f"{label} minus"] = delta(against[arm], each.digits)
                         found |= _size_of(label, shares[arm], each)
-                    found[f"{key}: {arm}: rate"] = chosen(rows)
+                    found.setdefault(f"{key}: {arm}: rate", chosen(rows))  # of the first view
         return found
 
 
