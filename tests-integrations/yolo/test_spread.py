@@ -11,6 +11,7 @@ from ultralytics import RTDETR, YOLO
 from thinned import NoEffectError
 from thinned.integrations.ultralytics import box_spread
 from thinned.integrations.ultralytics._spread import _spread, matched
+from thinned.uncertainty._once import Once
 
 OPTIONS = {"imgsz": 64, "conf": 1e-6, "max_det": 8, "device": "cpu"}
 
@@ -85,6 +86,26 @@ def test_boxes_of_an_untrained_model_move_and_nothing_stays(sites):
     again = box_spread(model, pictures, 4, sites=sites, rate=0.3, iou=0.1, seed=1, **OPTIONS)
     assert all(torch.equal(a.seen, b.seen) for a, b in zip(first, again, strict=True))
     assert all(torch.equal(a.boxes, b.boxes) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("sites", ["head", "residual"])
+def test_boxes_are_those_of_whole_forwards(sites, monkeypatch):
+    model, pictures = lively(), images()
+
+    def drawn():
+        return box_spread(model, pictures, 4, sites=sites, rate=0.3, iou=0.1, seed=1, **OPTIONS)
+
+    works = []
+    call = Once.__call__
+    monkeypatch.setattr(
+        Once, "__call__", lambda self, each: (call(self, each), works.append(self._works))[0]
+    )
+    found = drawn()
+    assert works == [True] * 4
+    monkeypatch.setattr(Once, "__call__", lambda _, each: each())
+    for one, other in zip(found, drawn(), strict=True):
+        assert torch.equal(one.seen, other.seen)
+        assert torch.allclose(one.mean, other.mean, equal_nan=True)
 
 
 def test_a_trained_detector_sees_its_boxes_again(shapes, train):

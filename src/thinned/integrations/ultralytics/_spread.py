@@ -17,6 +17,7 @@ from thinned.layers import variant as find_variant
 from thinned.surgery import Edit, Site, as_patterns, find_sites
 from thinned.surgery._changes import Hooked
 from thinned.uncertainty import sampling
+from thinned.uncertainty._once import Once
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ def box_spread(
     r"""Detect many times with dropout on, and say how far each box moves and how often it is seen.
 
     Dropout is put on the copy of the model that predicts, and is taken off again. The whole of
-    ``model.predict`` is repeated, with its own selection of boxes. A box of a sample belongs to the
-    box of the plain prediction with which it overlaps most, of the same class and one to one.
+    ``model.predict`` is repeated, with its own selection of boxes; what the network computes before
+    its first dropout is computed once. A box of a sample belongs to the box of the plain prediction
+    with which it overlaps most, of the same class and one to one.
 
     Means something for a model that was trained with dropout in the same places, at that rate.
 
@@ -103,7 +105,8 @@ def box_spread(
     net = unwrapped(getattr(model.predictor.model, "model", model.predictor.model))
     kept = contextlib.nullcontext() if seed is None else generators_kept(seed)
     with kept, _dropping(net, as_patterns(sites, "sites"), rate, variant):
-        predicted = (model.predict(source, **options) for _ in range(count))
+        once = Once(net)
+        predicted = (once(lambda: model.predict(source, **options)) for _ in range(count))
         drawn = [[_boxes(result) for result in results] for results in predicted]
     same = all(torch.equal(a, b) for each in drawn for a, b in zip(each, drawn[0], strict=True))
     if same and any(len(each) for each in plain):
