@@ -12,7 +12,7 @@ from thinned._errors import NoEffectError, ThinnedWarning
 from thinned.surgery import Edit
 from thinned.surgery._compiled import compiled_parts
 
-from ._lightning import after_build, builds_late
+from ._late_build import after_build, builds_late
 from ._reached import Reached
 
 # Trainer -> edits that stand in its model in the order in which they were made, and whose they are.

@@ -10,7 +10,7 @@ import torch
 
 from thinned._errors import ThinnedWarning
 
-from ._probe_state import find_generators
+from ._generators_found import find_generators
 
 
 def capture(loaders: Mapping[str, Any]) -> dict[str, Any]:

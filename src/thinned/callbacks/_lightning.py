@@ -1,13 +1,12 @@
 """What we need to know of Lightning's inside: its two names, and its fit loop's counters.
 
-All private names that concern the clock stand in this file.
+All private names that concern the clock stand in this file, and what a resumed training's clock
+shows in `_resumption`.
 """
 
 import functools
 import importlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from thinned._checks import check_count
@@ -169,57 +168,6 @@ def log_step(trainer: Any) -> int | None:
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
-def builds_late(module: Any) -> bool:
-    """Say whether a module may build its model after the callbacks' ``setup``."""
-    return any(
-        getattr(type(module), hook) is not getattr(base, hook)
-        for base in _bases(module)
-        for hook in ("setup", "configure_model")
-    )
-
-
-def after_build(module: Any, function: Callable[[], None]) -> Callable[[], None]:
-    """Call a function when Lightning has built the model: after the module's ``configure_model``.
-
-    No callback is asked between that and the wrapping. So the module gets, for this one call, a
-    ``configure_model`` of its own, which removes itself first; nested calls run in their order.
-
-    Returns:
-        What calls it off, where the model is never built.
-    """
-    before = vars(module).get("configure_model")
-    build = module.configure_model
-    called_off = False
-
-    def put_back() -> None:
-        if before is None:
-            vars(module).pop("configure_model", None)
-        else:
-            module.configure_model = before
-
-    def configure_model() -> None:
-        put_back()
-        build()
-        if not called_off:
-            function()
-
-    def call_off() -> None:
-        nonlocal called_off
-        called_off = True
-        if vars(module).get("configure_model") is configure_model:
-            put_back()
-
-    module.configure_model = configure_model
-    return call_off
-
-
-def _bases(module: Any) -> list[type]:
-    """Return Lightning's own class among a module's bases."""
-    packages = tuple(f"{name}." for name in NAMESPACES)
-    named = (cls for cls in type(module).__mro__ if cls.__name__ == "LightningModule")
-    return [cls for cls in named if cls.__module__.startswith(packages)]
-
-
 def data_loaders(trainer: Any) -> dict[str, Any]:
     """Return the loaders of a fit by name: ``train.0``, ``val.0``, ..."""
     loops = {"train": trainer.fit_loop, "val": trainer.fit_loop.epoch_loop.val_loop}
@@ -229,61 +177,6 @@ def data_loaders(trainer: Any) -> dict[str, Any]:
         if loop._combined_loader is not None
         for index, loader in enumerate(loop._combined_loader.flattened)
     }
-
-
-@dataclass(frozen=True)
-class Resumption:
-    """Where in an epoch a resumed training goes on; to be asked when training starts.
-
-    Attributes:
-        batches_done: batches of the interrupted epoch that are done; 0 between epochs.
-        between_epochs: whether the next batch is the first of a new epoch.
-        end_skipped: whether the checkpoint was written by the last batch of an epoch, before that
-            epoch's validation: then Lightning skips the end of that epoch.
-        validation_skipped: whether it was written before a validation inside of an epoch: then
-            Lightning skips that.
-    """
-
-    batches_done: int
-    between_epochs: bool
-    end_skipped: bool
-    validation_skipped: bool = False
-
-
-def resumption(trainer: Any) -> Resumption:
-    """Say where in an epoch a resumed training goes on."""
-    loop = trainer.fit_loop
-    if not loop.restarted_mid_epoch:
-        return Resumption(0, between_epochs=True, end_skipped=False)
-    batches, by_batch = loop.epoch_loop.batch_progress, loop.epoch_loop.restarted_on_train_batch_end
-    # A checkpoint of a batch's end was written before that batch was counted as completed.
-    done = batches.current.completed + int(by_batch)
-    if done >= loop.max_batches or batches.is_last_batch:
-        return Resumption(0, between_epochs=False, end_skipped=bool(by_batch))
-    skipped = bool(by_batch) and _validates_after(trainer, int(done))
-    return Resumption(
-        int(done), between_epochs=False, end_skipped=False, validation_skipped=skipped
-    )
-
-
-def _validates_after(trainer: Any, done: int) -> bool:
-    """Say whether a validation is due after so many batches of this epoch."""
-    each, epochs = trainer.val_check_batch, trainer.check_val_every_n_epoch
-    if each in (None, 0, math.inf):
-        return False
-    if epochs is None:
-        total = trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        return bool(total % each == 0)
-    return bool(done % each == 0 and (trainer.current_epoch + 1) % epochs == 0)
-
-
-def begin_epoch_anew(trainer: Any) -> None:
-    """Make the first epoch after a resume draw its data as every other epoch does.
-
-    Lightning takes the iterator that it made before training started, when the generators were
-    not restored yet. To be called when the epoch starts.
-    """
-    trainer.fit_loop._resuming_from_checkpoint = False
 
 
 def is_stopped_by_error(trainer: Any) -> bool:

@@ -17,6 +17,7 @@ from thinned._errors import ThinnedWarning
 from thinned._log import logger
 
 from . import _probe_data as data
+from ._generators_found import isolated
 from ._probe_lightning import (
     averaging,
     evaluate,
@@ -26,7 +27,7 @@ from ._probe_lightning import (
 )
 from ._probe_loop import Logged
 from ._probe_noise import Noise
-from ._probe_state import Snapshot, frozen_optimizers, isolated
+from ._probe_state import Snapshot, frozen_optimizers
 from ._probe_units import Units
 
 _PART = 8  # dropout's noise is measured on one batch in eight: a paired difference needs few

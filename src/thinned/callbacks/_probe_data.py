@@ -18,7 +18,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from ._probe_state import isolated
+from ._generators_found import isolated
 
 CLEAN_LOADER = (
     "Pass a loader of your own: OverfittingMonitor(probe=DataLoader(training_subset, ...)), with "

@@ -9,8 +9,9 @@ import torch
 from thinned._errors import ThinnedWarning
 
 from ._generators import capture, of_data, restore
-from ._lightning import begin_epoch_anew, data_loaders, is_stopped_by_error, resumption
+from ._lightning import data_loaders, is_stopped_by_error
 from ._ranks import decorrelate, mark_decorrelated
+from ._resumption import begin_epoch_anew, resumption
 from ._state import plain_state, read_state
 
 
