@@ -81,6 +81,16 @@ def test_with_much_data_a_usual_rate_or_a_narrow_layer_it_is_right(rate, width, 
     assert "rate-too-low" not in found(mlp(nn.Dropout(rate), width=width), X, dataset_size=size)
 
 
+def test_a_rate_that_will_move_is_not_judged_by_where_it_begins():
+    model = mlp(nn.Dropout(0.05), width=512)
+    assert "rate-too-low" not in found(model, X, dataset_size=100, scheduled=True)
+
+
+@EITHER
+def test_a_schedule_on_a_model_without_a_site_regularizes_nothing(example):
+    assert "no-regularizer" in found(mlp(), example, dataset_size=20, scheduled=True)
+
+
 def test_a_tenth_is_what_transformers_are_trained_with():
     layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=0.1, batch_first=True)
     model = nn.Sequential(layer, nn.Flatten(), nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 2))
@@ -101,6 +111,7 @@ def test_nothing_that_regularizes_on_little_data_is_found(example):
         (mlp(), {"dataset_size": 10_000}),
         (mlp(), {"dataset_size": 20, "weight_decay": 0.01}),
         (mlp(nn.Dropout(0.3)), {"dataset_size": 20}),
+        (mlp(nn.Dropout(0.0)), {"dataset_size": 20, "scheduled": True}),
         (mlp(), {}),
         (mlp().requires_grad_(False), {"dataset_size": 20}),
     ],

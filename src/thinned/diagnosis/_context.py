@@ -176,6 +176,14 @@ def drops(site: Site) -> bool:
     return site.kind != "placeholder" and site.rate > 0 and site.live is not False
 
 
+def may_drop(context: Context) -> bool:
+    """Say whether a site drops, or may once a schedule moves its rate: many begin at 0."""
+    sites = [
+        site for site in context.sites if site.kind != "placeholder" and site.live is not False
+    ]
+    return any(site.rate > 0 or context.scheduled for site in sites)
+
+
 def has_parameters(module: nn.Module) -> bool:
     """Say whether a module or one below it has parameters."""
     return next(module.parameters(), None) is not None

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from thinned._generators import seed_everything
 from thinned.diagnosis import _calls
-from thinned.diagnosis._context import Context, drops
+from thinned.diagnosis._context import Context, drops, may_drop
 from thinned.diagnosis._neutral import hooked
 from thinned.diagnosis._rule import Hit, rule
 from thinned.surgery import Site
@@ -78,9 +78,8 @@ def _in(site: Site, path: str) -> bool:
 def identical_masks_on_ranks(context: Context) -> Iterator[Hit]:
     """Ranks whose generators are alike: each draws the same masks, so they add no variety."""
     digests = context.rank_generator_digests or ()
-    later = context.scheduled and any(site.live is not False for site in context.sites)
-    if len(set(digests)) == len(digests) or not (later or any(map(drops, context.sites))):
-        return  # a schedule may begin at 0, where nothing drops yet
+    if len(set(digests)) == len(digests) or not may_drop(context):
+        return
     yield Hit(
         path="",
         message=f"Of {len(digests)} ranks only {len(set(digests))} have a random state of their "

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from thinned.diagnosis import _ops
-from thinned.diagnosis._context import Context
+from thinned.diagnosis._context import Context, may_drop
 from thinned.diagnosis._flow import Node
 from thinned.diagnosis._rule import Hit, rule
 from thinned.diagnosis.rules._placement import SRIVASTAVA, place_of
@@ -93,7 +93,7 @@ def input_rate_too_high(context: Context) -> Iterator[Hit]:
 def rate_too_low(context: Context) -> Iterator[Hit]:
     """A rate below 0.2 on a wide hidden layer, where parameters outnumber the examples by far."""
     parameters, examples = trainable(context), context.dataset_size or 1
-    if parameters < SMALL_DATA * examples or _is_transformer(context):
+    if parameters < SMALL_DATA * examples or context.scheduled or _is_transformer(context):
         return  # 0.1 on residual branches is what transformers are trained with
     for drop in context.flow.drops():
         width, rate = _width(drop), drop.rate or 0.0
@@ -123,7 +123,7 @@ def no_regularizer(context: Context) -> Iterator[Hit]:
     parameters, examples = trainable(context), context.dataset_size or 1
     if parameters < SMALL_DATA * examples or context.weight_decay:
         return
-    if any(site.rate > 0 and site.live is not False for site in context.sites):
+    if may_drop(context):
         return
     if any(node.random for node in context.flow.nodes):
         return
