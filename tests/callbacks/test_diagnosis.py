@@ -69,6 +69,12 @@ class MovesRates(pl.Callback):
     rates: ClassVar = {"all": 0.3}
 
 
+class PlansInWords(MovesRates):
+    """One whose plan is not ours to read; `AdaptiveDropout` has such a one."""
+
+    plan: ClassVar = {"*": "found while training"}
+
+
 class KeepsRates(MovesRates):
     """One that says by its plan that no rate moves."""
 
@@ -147,13 +153,15 @@ def test_a_model_left_in_evaluation_is_found():
 
 
 def test_whether_rates_move_is_asked_of_the_callbacks():
-    constant, moving = Diagnosis(), Diagnosis()
-    for diagnosis, callback in ((constant, KeepsRates()), (moving, MovesRates())):
+    constant, moving, in_words = Diagnosis(), Diagnosis(), Diagnosis()
+    callbacks = (KeepsRates(), MovesRates(), PlansInWords())
+    for diagnosis, callback in zip((constant, moving, in_words), callbacks, strict=True):
         model = Net(nn.Dropout(0.3))
         model.net.compile(backend="eager")
         fit(model, diagnosis, callback)
     assert "compiled-with-float-rates" not in rules_of(constant)
-    assert rules_of(moving)["compiled-with-float-rates"].severity == "warning"
+    for diagnosis in (moving, in_words):
+        assert rules_of(diagnosis)["compiled-with-float-rates"].severity == "warning"
 
 
 def test_it_stops_before_the_first_step_when_asked_to():

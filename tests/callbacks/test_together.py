@@ -18,10 +18,12 @@ from helpers import tiny
 from thinned import ThinnedWarning
 from thinned.callbacks import (
     AdaptiveDropout,
+    Diagnosis,
     DropoutScheduler,
     LayerInsert,
     LayerSwap,
     OverfittingMonitor,
+    ProgressMetrics,
     RandomState,
     RunRecord,
     ScaleRates,
@@ -39,6 +41,8 @@ def everything():
         ScaleRates(0.5, "net.2"),
         AdaptiveDropout("val_loss", "net.5", highest=0.5),
         OverfittingMonitor("val_loss"),
+        Diagnosis(),
+        ProgressMetrics(),
         RunRecord("record", page=False),
     ]
 

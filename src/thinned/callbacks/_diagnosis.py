@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from thinned._checks import check_choice, one_or_many
 from thinned._log import logger
 from thinned.diagnosis import Finding, all_rules, diagnose
+from thinned.schedules import Schedule
 
 from ._lightning import all_callbacks
 
@@ -145,15 +146,15 @@ def _digests(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[str, .
 
 
 def _rates_move(trainer: pl.Trainer) -> bool:
-    """Whether a callback moves rates during the training."""
-    for callback in all_callbacks(trainer):
-        plan = getattr(callback, "plan", None)
-        if isinstance(plan, Mapping):
-            if any(schedule.needs_progress for schedule in plan.values()):
-                return True
-        elif getattr(callback, "rates", None) is not None:
-            return True
-    return False
+    """Whether a callback moves rates during the training: it has some, and no plan to hold them."""
+    setters = (c for c in all_callbacks(trainer) if getattr(c, "rates", None) is not None)
+    return not all(_holds(getattr(callback, "plan", None)) for callback in setters)
+
+
+def _holds(plan: Any) -> bool:
+    schedules = list(plan.values()) if isinstance(plan, Mapping) else []
+    held = [isinstance(each, Schedule) and not each.needs_progress for each in schedules]
+    return bool(held) and all(held)
 
 
 def _may_run(trainer: pl.Trainer) -> bool:
