@@ -212,6 +212,17 @@ def test_validation_that_logs_nothing_is_warned_of():
     assert monitor.summary() == "Nothing was measured yet."
 
 
+def test_some_epochs_more_go_on_with_the_history_and_another_trainer_begins_anew(plain):
+    pl, model, monitor = probing.lightning(), probing.build(plain), OverfittingMonitor("val_loss")
+    trainer = probing.fit(pl, model, [monitor], max_epochs=2)
+    trainer.fit_loop.max_epochs = 5
+    trainer.fit(model, probing.train_loader(), probing.val_loader())
+    assert [row["epoch"] for row in monitor.history] == [0, 1, 2, 3, 4]
+    assert "at least 4 are needed" not in monitor.summary()
+    probing.fit(pl, probing.build(plain), [monitor], max_epochs=1)
+    assert [row["epoch"] for row in monitor.history] == [0]
+
+
 @pytest.mark.parametrize("options", [{"val": None}, {"limit_val_batches": 0}])
 def test_no_validation_is_warned_of(plain, options):
     monitor = OverfittingMonitor("val_loss")

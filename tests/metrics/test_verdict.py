@@ -93,6 +93,8 @@ def test_too_little_evidence_abstains():
     found = verdict(KINDS["overfitting"][:3], "val_loss")
     assert found.word == "not enough evidence"
     assert found.evidence == ("3 validations with a probe; at least 4 are needed.",)
+    (alone,) = verdict(KINDS["overfitting"][:1], "val_loss").evidence
+    assert alone.startswith("1 validation with a probe")
 
 
 def test_doubt_names_the_two_likeliest_and_the_runs_that_would_decide():

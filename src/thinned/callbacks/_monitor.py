@@ -71,7 +71,8 @@ class OverfittingMonitor(pl.Callback):
 
     Attributes:
         history: a row for each validation: a dict of plain numbers by logged name, with ``epoch``,
-            ``step`` and ``rate`` (the mean dropout rate, read back).
+            ``step`` and ``rate`` (the mean dropout rate, read back). It goes on where the same
+            trainer fits some epochs more, and begins anew in another one.
         verdict: the `Verdict` so far, or None.
         monitor: the watched key, once it is known.
         seconds: what the probe has cost.
@@ -150,8 +151,9 @@ class OverfittingMonitor(pl.Callback):
             check_lightning(trainer)
             trainer.callbacks = in_front(trainer, self)
             self.monitor, self.mode = self._asked
-            self.history, self.verdict = [], None
-            self._known, self._lost, self._validations = False, False, 0
+            self._known, self._lost = False, False
+            if trainer.global_step == 0:  # else the same trainer fits some epochs more
+                self.history, self.verdict, self._validations = [], None, 0
 
     @override
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:

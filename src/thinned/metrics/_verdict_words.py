@@ -17,7 +17,8 @@ def too_short(history: Sequence[Mapping[str, Any]], monitor: str) -> tuple[str, 
     broken = sum(not math.isfinite(row[monitor]) for row in rows)
     if broken:
         return (f"{monitor} is not finite in {broken} of {len(rows)} validations: it diverged.",)
-    return (f"{len(rows)} validations with a probe; at least {LEAST_ROWS} are needed.",)
+    many = "validation" if len(rows) == 1 else "validations"
+    return (f"{len(rows)} {many} with a probe; at least {LEAST_ROWS} are needed.",)
 
 
 def evidence(found: Features, monitor: str) -> tuple[str, ...]:
