@@ -226,6 +226,15 @@ def test_fit_twice_with_the_same_callback():
         assert [rate for rate, _ in look.rates] == pytest.approx(ramp(4))
 
 
+def test_some_epochs_more_follow_the_new_length_and_say_so():
+    scheduler, look, module = DropoutScheduler(Linear(0.0, 0.4)), Look(), tiny.TinyModule()
+    trainer = tiny.fit([scheduler, look], module=module, max_epochs=1)
+    trainer.fit_loop.max_epochs = 3
+    with pytest.warns(ThinnedWarning, match="after 4 batches .* 12 batches, 4 before"):
+        trainer.fit(module, tiny.loader(), tiny.loader(16, seed=1))
+    assert [rate for rate, _ in look.rates] == pytest.approx(ramp(4) + ramp(12)[4:])
+
+
 def test_validation_and_test_alone_do_nothing():
     module = tiny.TinyModule()
     trainer = tiny.trainer(callbacks=[DropoutScheduler(0.1)])

@@ -107,6 +107,8 @@ class DropoutScheduler(RateCallback):
         super().on_fit_start(trainer, pl_module)
         self._at = None
         self._clock = Clock(self.total_steps, self.every)
+        if trainer.global_step > 0 and self._planned_before is None:
+            self._planned_before = self._planned  # the same trainer fits some epochs more
         if self.only is None:  # else whoever chose says it
             for group in self._groups:
                 logger.info("%s", group)
@@ -191,4 +193,3 @@ def _as_unit(every: Any) -> str | int:
         msg = f"Expected `every` to be {what}, got {every!r}. Round it."
         raise ValueError(msg)
     return int(number)
-
