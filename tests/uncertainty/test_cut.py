@@ -197,6 +197,19 @@ def test_the_beginning_runs_once_for_the_rows_and_the_rest_for_all_samples(cuts)
     assert sizes == [4, 80]
 
 
+@pytest.mark.parametrize(("chunk", "sizes"), [(1, []), (3, [3, 3, 3, 1]), (100, [10])])
+def test_chunks_bound_how_many_samples_a_forward_gives(chunk, sizes, monkeypatch, cuts):
+    seen = []
+    noting = _draw.forward
+    monkeypatch.setattr(_draw, "forward", lambda *given: (seen.append(given[4]), noting(*given))[1])
+    model = conv(tail=[nn.Dropout(0.5)]).eval()
+    for _ in range(2):
+        seen.clear()
+        found = mc_predict(model, rows(4, 3, 8, 8), 10, chunk=chunk, keep_samples=True)
+        assert seen == sizes
+    assert len(found.samples.flatten(1).unique(dim=0)) == 10
+
+
 class ReadsTheBatch(nn.Module):
     """Goes another way for what the rows hold: before dropout, or after."""
 

@@ -17,13 +17,13 @@ from thinned.uncertainty._output import output_of
 from thinned.uncertainty._rows import are_close, joined, rows_of
 from thinned.uncertainty._sampling import sampling
 
-COPIES = 3  # that a proof makes
+COPIES = 2  # that a proof makes
 
 
 TRIES = 4  # of places where the numbers have to show whether it may be cut there
 
 
-def find_cut(model: nn.Module, inputs: Sequence[Any], two: Flow, three: Flow) -> Cut | None:
+def find_cut(model: nn.Module, pair: Any, two: Flow, three: Flow) -> Cut | None:
     """Return where the forward that two and three rows have shown may be cut; None if nowhere.
 
     A cut stands where a module is called or returns, as late as possible before the first random
@@ -31,7 +31,7 @@ def find_cut(model: nn.Module, inputs: Sequence[Any], two: Flow, three: Flow) ->
 
     Args:
         model: the model, whose sites are on.
-        inputs: what to prove a cut by.
+        pair: two rows, to prove a cut by.
         two: the forward of two rows.
         three: the forward of three.
     """
@@ -42,7 +42,7 @@ def find_cut(model: nn.Module, inputs: Sequence[Any], two: Flow, three: Flow) ->
     except (UnlikeShownError, ValueError):
         return None
     tried = itertools.islice(_cuts(model, two, three, dims), TRIES)
-    return next((cut for cut in tried if _is_proven(cut, model, inputs)), None)
+    return next((cut for cut in tried if _is_proven(cut, model, pair)), None)
 
 
 def _crossing(two: Life, three: Life) -> Crossing:
@@ -111,22 +111,22 @@ def _largest(flow: Flow, dims: Sequence[Crossing], at: int) -> int:
     return max(sizes, default=0)
 
 
-def _is_proven(cut: Cut, model: nn.Module, inputs: Sequence[Any]) -> bool:
-    """Say whether inputs, cut, give what copies of them give that are predicted whole.
-
-    Without dropout, where nothing hides a difference, and with it from one seed, after which the
-    generator must have gone as far as well.
-    """
+def _is_proven(cut: Cut, model: nn.Module, pair: Any) -> bool:
+    """Say whether it makes no difference: without dropout, where nothing hides one, and with it."""
     try:
         with sampling(model, ()):
-            still = all(_is_same(cut, model, x) for x in inputs)
-        return still and all(_is_same(cut, model, x) for x in inputs)
+            still = is_same(cut, model, pair)
+        return still and is_same(cut, model, pair)
     except Exception as error:  # whatever a model says to other rows than it was told of
         logger.debug("not to be cut there: %r", error)
         return False
 
 
-def _is_same(cut: Cut, model: nn.Module, x: Any) -> bool:
+def is_same(cut: Cut, model: nn.Module, x: Any) -> bool:
+    """Say whether an input, cut, gives what copies of it give that are predicted whole.
+
+    Both from one seed, after which the generators must have gone as far as well.
+    """
     seed_everything(0)
     whole = output_of(call(model, joined(*[x] * COPIES)))
     drawn = RandomState(x)

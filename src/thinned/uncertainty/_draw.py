@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._trace import call
-from thinned.uncertainty._copies import NOTHING, Layout, Trial, count_use, form_of, trial
+from thinned.uncertainty._copies import NOTHING, Trial, count_use, form_of, trial
 from thinned.uncertainty._cut import Cut, RandomState, forward
 from thinned.uncertainty._fingerprint import attributes, is_same
 from thinned.uncertainty._kept import Kept
+from thinned.uncertainty._layout import Layout
 from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Peeks, Recorder
 from thinned.uncertainty._replay import Replay

@@ -77,6 +77,7 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
         gates: the calls of modules before the first random operator.
         calls: how often each module was called in all.
         first: the number of the first random operator; None if there is none.
+        draws: number of elements of each random call.
         written: storages that were written into from the first random operator on.
         public: the number of the last operator that read a value, made a shape of values, or wrote
             into something that the forward has not made; None if there was none.
@@ -90,6 +91,7 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
         self.gates: list[Gate] = []
         self.calls: Counter[nn.Module] = Counter()
         self.first: int | None = None
+        self.draws: list[int] = []
         self.written: set[int] = set()
         self.public: int | None = None
         self._open: list[Gate] = []
@@ -108,7 +110,8 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
                 return func.decompose(*args, **kwargs)
         now, given = len(self.operators), tensors((args, kwargs))
         self._ask(given, now)
-        if self.first is None and is_random(func, args, kwargs):
+        drawn = is_random(func, args, kwargs)
+        if drawn and self.first is None:
             self.first = now
         if func._schema.is_mutable:
             self._note_writes(func, args)
@@ -118,6 +121,8 @@ class Flow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves 
         for index, tensor in enumerate(tensors(result)):
             if not any(tensor is each for each in given):
                 self._born(tensor, now, index)
+        if drawn:
+            self.draws.append(sum(tensor.numel() for tensor in tensors(result)))
         self.operators.append(func)
         self.work.append(flops_of(func, args, kwargs, result))
         return result

@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 def rows_of(x: Any) -> int:
     """Return the size that all tensors of an input share in their first dimension, else 0."""
-    leaves = tree_flatten(x)[0]
+    leaves = [x] if isinstance(x, Tensor) else tree_flatten(x)[0]
     sizes = {len(t) if t.dim() else 0 for t in leaves if isinstance(t, Tensor)}
     return sizes.pop() if len(sizes) == 1 else 0
 
