@@ -16,6 +16,7 @@ def test_the_dropout_of_one_recurrent_layer_is_dead(cls, example):
     [finding] = found(cls(16, 8, num_layers=1, dropout=0.4), example)["dead-site"]
     assert "dropout is 0.4" in finding.message
     assert "num_layers=2" in finding.fix
+    assert f'{{"{cls.__name__}": "variational"}}' in finding.fix
 
 
 @pytest.mark.parametrize("lstm", [nn.LSTM(16, 8, 2, dropout=0.4), nn.LSTM(16, 8)])
@@ -27,6 +28,7 @@ def test_a_layer_that_forward_never_calls_is_dead():
     model = Calls(lambda self, x: x, drop=nn.Dropout(0.3))
     [finding] = found(model, X)["dead-site"]
     assert finding.path == "drop"
+    assert finding.fix.startswith("Let the forward use it, or remove it")
 
 
 def test_a_layer_that_forward_calls_is_live():

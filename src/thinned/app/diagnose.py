@@ -52,7 +52,7 @@ def _run(asked: Namespace) -> int:
     if asked.json:
         show(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        show(table(findings))
+        show(table(findings) if findings else "nothing found")
     bad = _SEVERITIES[: _SEVERITIES.index(asked.fail_on) + 1] if asked.fail_on else ()
     return FOUND if any(finding.severity in bad for finding in findings) else OK
 

@@ -28,7 +28,7 @@ def dead_site(context: Context) -> Iterator[Hit]:
             path=site.path,
             message=f"{site.cls}.{site.attribute} is {site.rate:g}, and nothing is dropped by it."
             + excuse,
-            fix=_fix(site),
+            fix=_fix(site, excuse),
             evidence=(site.note or "a forward with another rate here drew the same numbers",),
             severity="note" if excuse else None,
         )
@@ -45,13 +45,16 @@ def _excuse(context: Context, site: Site) -> str:
     return ""
 
 
-def _fix(site: Site) -> str:
+def _fix(site: Site, excuse: str) -> str:
     if isinstance(site.owner, nn.RNNBase):
         return (
             "Drop its output, or its recurrent weights: "
-            'thinned.swap(model, {"LSTM": "variational"}), or num_layers=2 and more.'
+            f'thinned.swap(model, {{"{type(site.owner).__name__}": "variational"}}), '
+            "or num_layers=2 and more."
         )
-    return f'Remove it, or put a layer there: thinned.insert(model, include="{site.path}")'
+    if excuse:
+        return "Nothing, if it is so."
+    return "Let the forward use it, or remove it; thinned.insert(model) puts dropout where it acts."
 
 
 @rule(
