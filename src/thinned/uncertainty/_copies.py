@@ -14,7 +14,7 @@ from thinned.surgery import Site
 from thinned.surgery._compiled import is_compiled
 from thinned.surgery._trace import call
 from thinned.uncertainty._cut import Cut
-from thinned.uncertainty._cut_find import find_cut, is_same
+from thinned.uncertainty._cut_find import find_cut, makes_no_difference
 from thinned.uncertainty._fingerprint import mark
 from thinned.uncertainty._flow import Flow
 from thinned.uncertainty._kept import Kept
@@ -120,7 +120,9 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Trial:
             return NOTHING  # samples in one batch would be looked at together
         cut = find_cut(model, pair, two, three)
         if cut is not None and two.operators != recorder.operators:
-            cut = cut if is_same(cut, model, x) else None  # the batch has to show it as well
+            cut = (
+                cut if makes_no_difference(cut, model, x) else None
+            )  # the batch has to show it as well
         share = recorder.flops[0] / max(sum(recorder.flops), 1)
         if not recorder.steps or (cut is not None and cut.share > share - MORE):
             return Trial(None, cut)

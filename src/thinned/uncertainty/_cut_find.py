@@ -18,8 +18,6 @@ from thinned.uncertainty._rows import are_close, joined, rows_of
 from thinned.uncertainty._sampling import sampling
 
 COPIES = 2  # that a proof makes
-
-
 TRIES = 4  # of places where the numbers have to show whether it may be cut there
 
 
@@ -115,14 +113,14 @@ def _is_proven(cut: Cut, model: nn.Module, pair: Any) -> bool:
     """Say whether it makes no difference: without dropout, where nothing hides one, and with it."""
     try:
         with sampling(model, ()):
-            still = is_same(cut, model, pair)
-        return still and is_same(cut, model, pair)
+            still = makes_no_difference(cut, model, pair)
+        return still and makes_no_difference(cut, model, pair)
     except Exception as error:  # whatever a model says to other rows than it was told of
         logger.debug("not to be cut there: %r", error)
         return False
 
 
-def is_same(cut: Cut, model: nn.Module, x: Any) -> bool:
+def makes_no_difference(cut: Cut, model: nn.Module, x: Any) -> bool:
     """Say whether an input, cut, gives what copies of it give that are predicted whole.
 
     Both from one seed, after which the generators must have gone as far as well.

@@ -154,9 +154,11 @@ class Draws:
         before, after = recorder.flops
         if not self._is_followed(recorder) or before < WORTH * (before + after):
             recorder.steps = []  # it cannot be given back, or is too little of the work
-        least = before + self.total * after < GAIN * self._loop(recorder)
+        pays = before + self.total * after < GAIN * self._loop(
+            recorder
+        )  # if nothing were in the way
         fits = self._fitting(recorder.largest) > 1
-        if not self.batched or not self._is_followed(recorder) or not fits or not least:
+        if not (self.batched and self._is_followed(recorder) and fits and pays):
             return NOTHING
         return trial(self.model, self.x, recorder, self.state, self.form)
 

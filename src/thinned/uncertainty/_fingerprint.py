@@ -183,10 +183,11 @@ def _entries(value: Any, names: frozenset[str], depth: int) -> Any:
 
 def _function(function: FunctionType, names: frozenset[str], depth: int) -> Any:
     """Look at what a function that is no method (a hook, say) holds and names."""
-    names |= names_in(function.__code__)
+    own = names_in(function.__code__)
     held = [value_at(cell, "") for cell in function.__closure__ or ()]
-    held += [v for k, v in function.__globals__.items() if k in names and type(v) in _PLAIN]
-    return tuple([_mark(value, names, depth) for value in held])
+    beside = [function.__globals__.get(name) for name in own]
+    held += [value for value in beside if type(value) in _PLAIN]
+    return tuple([_mark(value, names | own, depth) for value in held])
 
 
 def attributes(model: nn.Module) -> dict[tuple[int, str], tuple[Any, int]]:

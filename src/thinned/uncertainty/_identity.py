@@ -1,10 +1,16 @@
 """Which object something is, as a number that no later object gets, and that keeps none alive."""
 
+import functools
 import itertools
 import weakref
+from typing import Any
 
 _NUMBERS = itertools.count()
 _KNOWN: dict[int, tuple["weakref.ref[object]", int]] = {}
+
+
+def _forget(known: dict[int, Any], address: int, _: object) -> None:
+    known.pop(address, None)
 
 
 def identity(value: object) -> tuple[int, int]:
@@ -18,7 +24,7 @@ def identity(value: object) -> tuple[int, int]:
     if known is not None and known[0]() is value:
         return address, known[1]
     try:
-        held = weakref.ref(value, lambda _: _KNOWN.pop(address, None) and None)
+        held = weakref.ref(value, functools.partial(_forget, _KNOWN, address))
     except TypeError:
         return address, -1
     number = next(_NUMBERS)
