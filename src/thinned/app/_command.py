@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ._errors import one_line
+
 OK, FOUND, WRONG = 0, 1, 2
 
 
@@ -40,7 +42,7 @@ def guarded(action: Callable[[], int]) -> int:
 
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exception(error)
-        sys.stderr.write(f"thinned: {clean(' '.join(str(error).split()))}\n")
+        sys.stderr.write(f"thinned: {clean(one_line(str(error)))}\n")
         return WRONG
 
 

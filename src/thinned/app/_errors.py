@@ -39,7 +39,7 @@ def explain(error: BaseException) -> str | None:
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, ConfigError):
-        return _flat(str(error))
+        return one_line(str(error))
     if isinstance(error, InstantiationException):
         return _instantiation(error)
     if isinstance(error, MissingConfigException):
@@ -52,7 +52,7 @@ def explain(error: BaseException) -> str | None:
         return _composition(error)
     if isinstance(error, OmegaConfBaseException):
         return _omegaconf(error)
-    return _flat(str(error)) if isinstance(error, HydraException) else None
+    return one_line(str(error)) if isinstance(error, HydraException) else None
 
 
 def check_choices(words: Iterable[str], groups: Mapping[str, Sequence[str]]) -> None:
@@ -87,8 +87,20 @@ def check_choices(words: Iterable[str], groups: Mapping[str, Sequence[str]]) -> 
 _NO_NAME = re.compile(r"[-+.\d{]|(null|true|false)$", re.IGNORECASE)  # no option's name begins so
 
 
-def _flat(text: str) -> str:
-    return " ".join(text.split())
+def one_line(text: str) -> str:
+    r"""Return a message in one line; lines that are indented are items, parted by semicolons.
+
+    Example:
+        >>> one_line("Expected a, got:\n  b: this\n  c: that\nLeave them out.")
+        'Expected a, got: b: this; c: that; Leave them out.'
+    """
+    joined, after_item = "", False
+    for line in filter(str.strip, text.splitlines()):
+        item = line.startswith(" ")
+        ends = not joined or joined.endswith((":", ".", ",", ";"))
+        joined += ("; " if (item or after_item) and not ends else " ") + " ".join(line.split())
+        after_item = item
+    return joined.strip()
 
 
 def _missing(error: Any) -> str:
@@ -96,7 +108,7 @@ def _missing(error: Any) -> str:
     path = str(error.missing_cfg_file)
     group, _, option = path.rpartition("/")
     if not group or error.options is None:
-        return _flat(str(error).split("\n", maxsplit=1)[0])
+        return one_line(str(error).split("\n", maxsplit=1)[0])
     hint = nearest(option, error.options)
     if group in {"hydra/launcher", "hydra/sweeper"}:
         hint += " Launchers and sweepers come with: pip install 'thinned[sweep]'."
@@ -120,7 +132,7 @@ def _composition(error: Any) -> str:
     said = said[: 2 if said and said[0].endswith(":") else 1]
     if cause is not None:
         said.append(str(cause).split("\n", maxsplit=1)[0])
-    return _flat(" ".join(said))
+    return one_line(" ".join(said))
 
 
 def unknown_key(path: str, key: str, known: Iterable[str]) -> str:
@@ -139,7 +151,7 @@ def _keys(node: Any) -> Iterable[Any]:
 
 
 def _omegaconf(error: Any) -> str:
-    text = _flat(str(error).split("\n", maxsplit=1)[0])
+    text = one_line(str(error).split("\n", maxsplit=1)[0])
     return f"`{error.full_key}`: {text}" if error.full_key else text
 
 
@@ -154,5 +166,5 @@ def _instantiation(error: Any) -> str:
         "",
     )
     cause = error.__cause__
-    text = _flat(str(cause if cause is not None else error).split("full_key:")[0])
+    text = one_line(str(cause if cause is not None else error).split("full_key:")[0])
     return f"`{key}`: {text}" if key else text

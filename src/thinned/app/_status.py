@@ -11,6 +11,8 @@ from typing import Any
 from thinned._errors import ThinnedWarning
 from thinned.report._secrets import overrides_without_secrets
 
+from ._errors import one_line
+
 NAME = "status.json"
 
 
@@ -43,7 +45,7 @@ class JobStatus:
     def failed(self, error: BaseException) -> None:
         """Note what stopped the job."""
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+        text = f"{type(error).__name__}: {one_line(str(error))}".rstrip(": ")
         trace = "".join(traceback.format_exception(error))
         self._end(status="interrupted" if interrupted else "failed", error=text, traceback=trace)
 
