@@ -159,4 +159,6 @@ def _second_trial_runs():
         trials = _study().trials
     except Exception:  # the tables are being made
         return False
-    return len(trials) > 1 and trials[-1].state.name == "RUNNING" and trials[-1].params
+    if len(trials) < 2 or trials[-1].state.name != "RUNNING":
+        return False
+    return len(trials[-1].params) == 2  # of both parts: they are written one after the other
