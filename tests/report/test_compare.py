@@ -233,6 +233,13 @@ def test_a_narrow_terminal_gets_fewer_columns(tmp_path):
     assert [column.header.plain for column in narrow.columns[:2]] == ["schedule", "runs"]
 
 
+def test_other_data_is_said_to_be_no_comparison(tmp_path):
+    told = compare(records.write_sweep(tmp_path / "data", BETTER, key="data")).evidence
+    assert any("differ in their data" in line for line in told)
+    told = compare(records.write_sweep(tmp_path / "schedule", BETTER)).evidence
+    assert not any("differ in their data" in line for line in told)
+
+
 def test_names_with_markup_stay_text(tmp_path):
     for value in ("[red]a", "[/]b"):
         folder = tmp_path / f"run{value[-1]}"

@@ -37,7 +37,7 @@ def conclusion(found: Comparison) -> Told:
         told = _nothing_better(found, base)
     else:
         told = _something_better(found, base, best)
-    told.evidence += _left_out(found)
+    told.evidence += [*_other_data(found), *_left_out(found)]
     return told
 
 
@@ -95,6 +95,15 @@ def _nothing_better(found: Comparison, base: Arm) -> Told:
         "Leave it as it is, or try other rates.",
         evidence,
     )
+
+
+def _other_data(found: Comparison) -> list[str]:
+    if "data" not in found.settings:
+        return []
+    return [
+        f"The runs differ in their data: where validation does too, {found.main.key} does not "
+        "compare. Give the folders of one data set."
+    ]
 
 
 def _left_out(found: Comparison) -> list[str]:
