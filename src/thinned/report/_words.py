@@ -100,10 +100,9 @@ def _nothing_better(found: Comparison, base: Arm) -> Told:
 def _other_data(found: Comparison) -> list[str]:
     if "data" not in found.settings:
         return []
-    return [
-        f"The runs differ in their data: where validation does too, {found.main.key} does not "
-        "compare. Give the folders of one data set."
-    ]
+    key = found.main.key
+    told = f"The runs differ in their data: where validation does too, {key} does not compare."
+    return [f"{told} Give the folders of one data set."]
 
 
 def _left_out(found: Comparison) -> list[str]:
