@@ -1,6 +1,5 @@
 """Predictions from several networks that were trained apart: the rival with many trainings."""
 
-import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -76,4 +75,4 @@ def ensemble_predict(
     if not differs:
         msg = f"Expected networks that differ, got {moments.count} whose outputs are the same. "
         raise NoEffectError(msg + "Train each from a seed of its own; a list of one object is one.")
-    return dataclasses.replace(moments.prediction(), method=f"{moments.count} networks")
+    return moments.prediction(f"{moments.count} networks")

@@ -1,7 +1,6 @@
 """Predictions from many masks: dropout as an ensemble (Gal & Ghahramani 2016)."""
 
 import contextlib
-import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -114,7 +113,7 @@ def mc_predict(
         msg += f"{named}. No forward follows them: thinned.find_sites(model, example_input=x) "
         msg += "shows which are live, thinned.insert(model, rate=0.1) adds some."
         raise NoEffectError(msg)
-    return dataclasses.replace(moments.prediction(), method=draws.method)
+    return moments.prediction(draws.method)
 
 
 def _from_seed(seed: int | None, shared: bool) -> contextlib.AbstractContextManager[None]:

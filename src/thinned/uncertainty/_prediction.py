@@ -157,16 +157,15 @@ class Moments:
             self._entropy = self._entropy.lerp(doubt, share)
             self._votes = self._votes + votes
 
-    def prediction(self) -> Prediction:
-        """Return the statistics so far."""
+    def prediction(self, method: str = "") -> Prediction:
+        """Return the statistics so far, with how the samples were drawn."""
         std = (self._squares / max(self.count - 1, 1)).sqrt()
         kept = torch.cat(self._kept) if self._kept else None
         if self._votes is None:
-            return Prediction(self._mean, std, self.count, samples=kept)
+            return Prediction(self._mean, std, self.count, samples=kept, method=method)
         agreement = self._votes.amax(dim=1) / self.count
-        return Prediction(
-            self._mean, std, self.count, self._probabilities, self._entropy, agreement, kept
-        )
+        of_classes = (self._probabilities, self._entropy, agreement)
+        return Prediction(self._mean, std, self.count, *of_classes, kept, method)
 
 
 def _softmax(values: Tensor) -> Tensor:
