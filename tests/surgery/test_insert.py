@@ -105,6 +105,31 @@ def test_dropout_that_is_there_already_is_not_doubled():
     assert (len(edit), edit.already) == (0, ("1", "4"))
 
 
+@pytest.mark.parametrize("example", [torch.randn(2, 1, 8, 8), None], ids=["traced", "structure"])
+@pytest.mark.parametrize("drop", [nn.Dropout(0.0), nn.Dropout2d(0.3)])
+@pytest.mark.parametrize("between", [nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(2), nn.Identity()])
+def test_nor_is_dropout_behind_a_pooling(between, drop, example):
+    net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), between, drop, nn.Conv2d(8, 2, 1))
+    edit = thinned.insert(net, example_input=example)
+    assert (len(edit), edit.already) == (0, ("1",))
+    assert len(thinned.insert(net, "spatial", include="1")) == 1  # who names it wants it there
+
+
+def test_of_two_readers_both_must_be_dropped():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.act, self.drop = nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Dropout(0.3)
+            self.pooled, self.plain = nn.Linear(8, 2), nn.Linear(8 * 36, 2)
+
+        def forward(self, x):
+            x = self.act(self.conv(x))
+            return self.pooled(self.drop(x.mean((2, 3)))) + self.plain(x.flatten(1))
+
+    edit = thinned.insert(Two(), example_input=torch.randn(2, 1, 8, 8))
+    assert list(layers(edit)) == ["act:dropout"]
+
+
 @pytest.mark.parametrize("x", [None, torch.ones(2, 4)])
 def test_the_output_layer_gets_nothing(x):
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2), nn.Tanh())

@@ -38,7 +38,8 @@ def plan_by_flow(flow: Flow, whole: Iterable[nn.Module] = (), *, careful: bool =
     Args:
         flow: what a run of the model recorded.
         whole: residual blocks that are dropped as a whole: nothing goes inside of them.
-        careful: leave out what a batch norm further on would notice.
+        careful: leave out what a batch norm further on would notice, and what dropout behind a
+            pooling or a view drops already.
     """
     return _Finder(flow, {m for block in whole for m in block.modules()}, careful).plan()
 
@@ -148,7 +149,7 @@ class _Finder:
             ops = {self.flow.values[user].op for user in users}
             if not users or len(ops) != 1 or not ops <= MOVES:
                 break
-            if self._is_dropped(users[0]):
+            if self._is_dropped_here(users[0]):
                 self.found.already.append(path)
                 return
             if ops <= {"permute", "transpose", "expand"} and row is not UNITS:
@@ -169,7 +170,17 @@ class _Finder:
         return None
 
     def _is_dropped(self, index: int) -> bool:
-        """Say whether dropout is there already: a module's, or a function's."""
+        """Say whether dropout is there already, perhaps behind what moves or sums up the values."""
+        if self._is_dropped_here(index):
+            return True
+        if not self.careful:
+            return False
+        values = self.flow.values
+        read = [u for u in values[index].users if values[u].op in WEIGHS or self.trained[u]]
+        return bool(read) and all(values[u].op in MOVES and self._is_dropped(u) for u in read)
+
+    def _is_dropped_here(self, index: int) -> bool:
+        """Say whether a module or a function drops this value."""
         return index in self.flow.dropped or any(
             isinstance(call.module, RateLayer) or own_rate(call.module) is not None
             for call in self.takers.get(index, [])

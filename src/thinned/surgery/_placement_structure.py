@@ -9,6 +9,7 @@ from thinned.surgery._structure import (
     ACTIVATIONS,
     DROPOUTS,
     NORMS,
+    PASSES,
     WEIGHTED,
     chains,
     output_layer,
@@ -25,7 +26,8 @@ def plan_by_structure(model: nn.Module, *, careful: bool = True) -> Plan:
 
     Args:
         model: the model.
-        careful: leave out what a batch norm further on in the chain would notice.
+        careful: leave out what a batch norm further on in the chain would notice, and what dropout
+            behind a pooling or a flattening drops already.
     """
     plan = Plan()
     last = output_layer(model)
@@ -40,10 +42,13 @@ def plan_by_structure(model: nn.Module, *, careful: bool = True) -> Plan:
                 seen.add(module)
                 if fed is not None:
                     final = last is not None and fed is last.module
-                    rest = [m for _, m in chain[index + 2 :]]
-                    shifts = careful and any(isinstance(m, _BATCH_NORMS) for m in rest)
+                    rest = [m for _, m in chain[index + 1 :]]
+                    shifts = careful and any(isinstance(m, _BATCH_NORMS) for m in rest[1:])
                     reason = OUTPUT if final else SHIFT if shifts else None
-                    _place(plan, fed, chain[index : index + 2], reason, stands)
+                    if _drops(rest, further=careful):
+                        plan.already.append(chain[index][0])
+                    else:
+                        _place(plan, fed, chain[index : index + 2], reason, stands)
                 fed = None
             elif not isinstance(module, NORMS):
                 fed = None
@@ -51,6 +56,16 @@ def plan_by_structure(model: nn.Module, *, careful: bool = True) -> Plan:
         if isinstance(module, (*ACTIVATIONS, nn.RNNBase)) and module not in seen:
             plan.left_out[path] = UNSEEN
     return plan
+
+
+def _drops(following: list[nn.Module], *, further: bool) -> bool:
+    """Say whether dropout comes next, or, ``further``, with nothing that is trained before it."""
+    for module in following:
+        if isinstance(module, (*DROPOUTS, RateLayer)):
+            return True
+        if not (further and isinstance(module, PASSES)):
+            return False
+    return False
 
 
 def _place(
@@ -61,9 +76,7 @@ def _place(
     stands: dict[nn.Module, int],
 ) -> None:
     (path, module), (next_path, following) = chain[0], [*chain, ("", nn.Module())][1]
-    if isinstance(following, (*DROPOUTS, RateLayer)):
-        plan.already.append(path)
-    elif reason is not None:
+    if reason is not None:
         plan.left_out[path] = reason
     else:
         row = row_of(module, convolved=isinstance(fed, nn.modules.conv._ConvNd))

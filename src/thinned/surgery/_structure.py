@@ -37,6 +37,15 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.Softsign,
     nn.Tanh,
 )
+PASSES: tuple[type[nn.Module], ...] = (  # the values move or are summed up: nothing is learned
+    nn.Identity,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+)
 DROPOUTS: tuple[type[nn.Module], ...] = (nn.modules.dropout._DropoutNd,)
 
 
