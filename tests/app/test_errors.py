@@ -45,6 +45,7 @@ WRONG = [
     ("checkpoint=false", "Expected `checkpoint` to be a mapping or null, got False.", ""),
     ("schedule.end=???", "Missing value: `schedule.end`.", ""),
     ("~schedule.end", "Missing value: `schedule.end`. It has to be a number in [0, 1].", ""),
+    ("ckpt_path=nowhere.ckpt", "Expected `ckpt_path` to be a checkpoint, found none", "last.ckpt"),
     # targets
     ("model._target_=os.system", "Expected `model._target_` to lie in thinned, ", "'os.system'"),
     ("schedule._target_=thinned.schedules.Linaer", "Expected `schedule._target_` to be one", ""),
@@ -95,6 +96,7 @@ BUILT = [
     ("callbacks.dropout.every=0", "`callbacks.dropout`: Expected `every` to be 'step'"),
     ("callbacks.dropout.include=foo", "Expected a site to match include='foo'; none does."),
     ("callbacks.monitor.monitor=foo", "Expected `monitor` to be a key that validation logs"),
+    ("checkpoint.monitor=val_los", "`ModelCheckpoint(monitor='val_los')` could not find"),
     ("objective=val_los", "Expected `objective` to be logged keys, ['val_los'] are not among"),
     (
         "model._target_=thinned.app._build.pkgutil.resolve_name",

@@ -27,6 +27,24 @@ def test_each_family_and_each_data_set_train(data, model, train, quick):
     assert record.rates[-1].groups == {"all": 0.5}  # the last step has the schedule's end
 
 
+@pytest.mark.parametrize(
+    ("model", "kind", "expected"),
+    [("transformer", "drop_path", 2), ("gru", "dropout", 3), ("cnn", "dropout", 3)],
+)
+def test_inserts_see_the_model_run(model, kind, expected, train, quick):
+    code, err = train(*quick, f"model={model}", "callbacks=[default,insert]")
+    assert code == 0, err
+    sites = read_record(only("runs/*/*/record.jsonl")).sites
+    assert len([site for site in sites if site["kind"] == kind]) == expected
+
+
+def test_a_factor_on_the_rates_that_the_model_has(train, quick):
+    parts = "callbacks=[monitor,record,progress,scale]"
+    code, err = train(*quick, parts, "model.dropout=0.4", "callbacks.scale.factor=0.5")
+    assert code == 0, err
+    assert set(read_record(only("runs/*/*/record.jsonl")).rates[-1].sites.values()) == {0.2}
+
+
 def test_what_a_run_leaves_behind(train, quick):
     code, err = train(*quick, "name=mine", "seed=3", "pages=true")
     assert code == 0, err

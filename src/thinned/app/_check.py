@@ -7,6 +7,7 @@ outside the allowed packages.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -45,6 +46,7 @@ _ROOT: Schema = {
     "trainer": _ANY,
     "logger": _ANY,
 }
+_BY_WORD = ("best", "last", "hpc", "registry")  # what Lightning finds by itself
 _ONE_NODE = ("data", "model", "optimizer", "checkpoint", "trainer")
 _MANY_NODES = ("callbacks", "logger")
 
@@ -61,6 +63,7 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
     plain = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True))
     _check_missing(plain)
     _check_fields("", plain, _ROOT)
+    _check_checkpoint(plain["ckpt_path"])
     for key in _ONE_NODE:
         if plain[key] is not None:
             _check_is_node(key, plain[key])
@@ -72,6 +75,13 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
     _check_schedule("schedule", plain["schedule"])
     _check_own_rate(plain)
     return plain
+
+
+def _check_checkpoint(path: str | None) -> None:
+    if path is None or path.startswith(_BY_WORD) or "://" in path or Path(path).exists():
+        return
+    msg = f"Expected `ckpt_path` to be a checkpoint, found none at {path!r}. The job's are in "
+    raise ConfigError(f"{msg}runs/.../checkpoints, last.ckpt and best.ckpt.")
 
 
 @dataclass(frozen=True)

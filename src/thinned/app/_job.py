@@ -15,10 +15,11 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from thinned._log import logger
-from thinned.callbacks import RunRecord
+from thinned.callbacks import LayerInsert, RunRecord
 from thinned.callbacks._lightning import all_callbacks
 from thinned.report._format import from_here
 from thinned.report._secrets import without_secrets
@@ -56,6 +57,7 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         data = build(cfg, "data")
         model = _model(cfg, data)
         trainer = _trainer(cfg, plain, folder)
+        _give_example(trainer, data)
         for one in trainer.loggers:
             one.log_hyperparams(without_secrets(dict(plain)))
         with _refusals():
@@ -79,11 +81,21 @@ def _model(cfg: DictConfig, data: Any) -> pl.LightningModule:
     return Task(net, build(cfg, "optimizer"), data.task)
 
 
+def _give_example(trainer: pl.Trainer, data: Any) -> None:
+    """Let `LayerInsert` see the model run: no configuration can hold a tensor."""
+    shape = getattr(data, "shape", None)
+    for callback in all_callbacks(trainer):
+        if isinstance(callback, LayerInsert) and callback.example_input is None and shape:
+            callback.example_input = torch.rand(2, *shape, generator=torch.Generator())
+
+
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Tell what our callbacks refuse, a wrong configuration, from what breaks in training."""
+    """Tell what callbacks and Lightning refuse from what breaks in training."""
     try:
         yield
+    except MisconfigurationException as error:
+        raise ConfigError(str(error)) from error
     except (TypeError, ValueError) as error:
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
