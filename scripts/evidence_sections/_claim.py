@@ -34,13 +34,14 @@ def crossed(
     arms: Iterable[tuple[str, str]],
     said: Sequence[tuple[str, str, Measure]],
     *,
+    base: str = "",
     lower: bool = True,
 ) -> tuple[Claim, ...]:
     """Every sentence on every arm; an arm comes with its case, a sentence with a short name."""
     return tuple(
         Claim(
             ", ".join(part for part in (case, arm, short) if part),
-            *(says.format(arm), arm, case),
+            *(says.format(arm), arm, case, base),
             measure=measure,
             lower=lower,
         )

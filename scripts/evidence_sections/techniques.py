@@ -46,6 +46,16 @@ SECTION = Comparison(
             ("best", "also at the best checkpoint", BEST),
             ("error", "and the error", ERROR),
         ),
+    )
+    + crossed(
+        [("text", "Word"), ("text", "Word, by text")],
+        (("dropout", "*{}* has a lower loss than *Dropout*", LOSS),),
+        base="Dropout",
+    )
+    + crossed(
+        [("residual", "DropPath")],
+        (("rule", "*{}* by the linear rule has a lower loss than at one rate", LOSS),),
+        base="DropPath, one rate",
     ),
     cases={name: family.told for name, family in FAMILIES.items()},
     views=VIEWS,
