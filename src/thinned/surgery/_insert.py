@@ -110,12 +110,12 @@ def insert(
     already = [path for path in plan.already if scope.holds([path])]
     left_out = {p: why for p, why in plan.left_out.items() if why == NO_TRACE or scope.holds([p])}
     if not changes and not already:
-        raise _no_place(model, variant, scope, left_out)
+        raise _no_place(model, variant, chosen, scope, left_out)
     return Edit(model, "insert", changes, already, left_out)
 
 
 def _no_place(
-    model: nn.Module, variant: Any, scope: Scope, left_out: dict[str, str]
+    model: nn.Module, variant: Any, chosen: Chosen, scope: Scope, left_out: dict[str, str]
 ) -> NoEffectError:
     name = variant if isinstance(variant, str) else getattr(variant, "__name__", repr(variant))
     msg = f"Expected a place for {name!r} in {scope}, found none."
@@ -123,5 +123,10 @@ def _no_place(
     msg += "".join(f"\n  {path}: {reason}" for path, reason in shown)
     if len(left_out) > len(shown):
         msg += f"\n  ... ({len(left_out)} in all)"
-    msg += f"\nThe model holds: {holdings(model)}. Say where with `after=`, a class or its name."
-    return NoEffectError(msg)
+    fix = (
+        "Say where with `after=`, a class or its name."
+        if chosen.elements
+        else "A residual block is a module that adds its input to its result: an addition in the "
+        "forward of the whole model has no module to hang on."
+    )
+    return NoEffectError(f"{msg}\nThe model holds: {holdings(model)}. {fix}")
