@@ -31,7 +31,6 @@ class CodeReads:
     beside: tuple[tuple[Any, str], ...]
 
 
-@functools.lru_cache(maxsize=256)
 def reads_of_all(classes: frozenset[Any]) -> CodeReads:
     """Return what the forwards of several classes read."""
     each = [code_reads(cls) for cls in classes]

@@ -8,7 +8,6 @@ between two calls.
 
 import functools
 import weakref
-from collections.abc import Iterable
 from types import FunctionType, MethodType, NoneType
 from typing import Any
 
@@ -73,11 +72,13 @@ def _fingerprint(model: nn.Module) -> Any:
     hooks = [hook for module in modules for hook in _hooks(module)]
     kinds = {type(module) for module in modules}
     kinds |= {type(getattr(hook, "__self__", hook)) for hook in hooks}
-    reads = reads_of_all(frozenset(kinds))
-    names = reads.names.union(*_rebound(modules)) - _OWN
+    names, beside = _named_by(frozenset(kinds))
+    for module in modules:
+        if "forward" in vars(module):
+            names = names | _rebound(vars(module)["forward"])
     return (
         tuple([_module(module, names) for module in modules]),
-        tuple([_beside(value_at(*place), names) for place in reads.beside]),
+        tuple([_beside(value_at(*place), names) for place in beside]),
         tuple([_mark(hook, names, 0) for hook in _everywhere()]),
     )
 
@@ -99,13 +100,16 @@ def _beside(value: Any, names: frozenset[str]) -> Any:
     return _mark(value, names, 0)
 
 
-def _rebound(modules: Iterable[nn.Module]) -> Iterable[frozenset[str]]:
-    """Yield what is read by a forward that somebody has put on a module itself."""
-    for module in modules:
-        forward = vars(module).get("forward")
-        if forward is not None:
-            code = getattr(forward, "__code__", None)
-            yield frozenset({"forward"}) | (names_in(code) if code is not None else frozenset())
+@functools.lru_cache(maxsize=256)
+def _named_by(classes: frozenset[Any]) -> tuple[frozenset[str], tuple[tuple[Any, str], ...]]:
+    reads = reads_of_all(classes)
+    return reads.names - _OWN, reads.beside
+
+
+def _rebound(forward: Any) -> frozenset[str]:
+    """Return what a forward reads that somebody has put on a module itself, and its own name."""
+    code = getattr(forward, "__code__", None)
+    return frozenset({"forward"}) | (names_in(code) - _OWN if code is not None else frozenset())
 
 
 def _hooks(module: nn.Module) -> list[Any]:
