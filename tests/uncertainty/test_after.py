@@ -118,9 +118,10 @@ def test_too_few_rows_for_a_small_alpha_give_every_class():
     assert conformal_sets(torch.tensor([[1.0, 0.0]]), threshold).all()
 
 
+@pytest.mark.parametrize("classes", [3, 20])  # fewer and more than a vector of the processor
 @pytest.mark.parametrize("chunks", [[20], [1] * 20, [7, 13], [1, 19]])
-def test_streamed_statistics_are_those_of_all_samples(chunks):
-    values = torch.randn(20, 6, 3, dtype=torch.float64) + 1000.0
+def test_streamed_statistics_are_those_of_all_samples(chunks, classes):
+    values = torch.randn(20, 6, classes, dtype=torch.float64) + 1000.0
     moments = Moments(classes=True, keep=True)
     for part in values.split(chunks):
         moments.update(part)
@@ -135,6 +136,18 @@ def test_streamed_statistics_are_those_of_all_samples(chunks):
     assert np.allclose(found.variation_ratio, 1 - votes)
     assert torch.equal(found.quantile(0.5), values.float().quantile(0.5, dim=0))
     assert torch.allclose(found.output.exp(), found.probabilities)
+
+
+def test_maps_of_classes():
+    values = torch.randn(20, 2, 3, 4, 5, dtype=torch.float64)
+    moments = Moments(classes=True)
+    for part in values.split(7):
+        moments.update(part)
+    found, p = moments.prediction(), values.softmax(2).numpy()
+    assert np.allclose(found.probabilities, p.mean(0))
+    assert np.allclose(found.entropy, stats.entropy(p.mean(0), axis=1))
+    votes = stats.mode(p.argmax(2), axis=0).count / 20
+    assert np.allclose(found.variation_ratio, 1 - votes)
 
 
 def test_classes_and_samples_that_are_not_there_are_said():
