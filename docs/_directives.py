@@ -68,18 +68,20 @@ def cost(row: layers.Variant) -> list[str]:
 
 
 def effects(row: layers.Variant) -> list[str]:
-    """Return what the technique did in the evidence, against the same network without it."""
-    network, tuned, lines = "", False, []
+    """Return on how many data sets the evidence tells the technique from none, a line a family."""
+    network, lines = "", []
     for line in (DOCS / "evidence" / "techniques.md").read_text("utf-8").splitlines():
-        cells = [cell.strip(" *").replace("**", "") for cell in line.strip("|").split("|")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("### "):
             network = line[4:]
-        elif cells[0] in ("arm", "at the best checkpoint"):
-            tuned = cells[0] == "arm"
-        arms = cells[0].lower().replace("conv", "").split(", ")
-        if tuned and row.name.replace("_", "") in arms:
-            at = f" ({cells[0]})" if len(arms) > 1 or "Conv" in cells[0] else ""
-            lines.append(f"{network}{at}: test loss {cells[3]}, points of error {cells[5]}")
+        elif claim := re.fullmatch(r"\*(.+)\* lowers the loss", cells[0]):
+            arm = claim[1]
+            if arm.partition(",")[0].lower().replace("conv", "") == row.name.replace("_", ""):
+                held, undecided, contrary = cells[1:4]
+                told = [f"lower on {held}", f"higher on {contrary}", f"undecided on {undecided}"]
+                found = "; ".join(each for each in told if not each.endswith(" on 0"))
+                at = f" ({arm})" if "," in arm or "Conv" in arm else ""
+                lines.append(f"{network}{at}: test loss {found}")
     return lines
 
 
@@ -134,7 +136,7 @@ class Technique(Drawing):
             facts["Time"] = "<br>".join(
                 [*measured, "forward and backward: [benchmarks](../benchmarks.md)"]
             )
-        source = "against none, tuned alike, at the end: [evidence](../evidence/techniques.md)"
+        source = "of data sets, against none, at the end: [evidence](../evidence/techniques.md)"
         facts["Effect"] = "<br>".join([*effects(row), source]) if effects(row) else "not measured"
         self.env.note_dependency(str(DOCS / "evidence" / "techniques.md"))
         table = "\n".join(f"| {name} | {text} |" for name, text in facts.items())

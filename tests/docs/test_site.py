@@ -89,5 +89,4 @@ def test_small_pictures_have_no_words():
 def test_measured_numbers_are_found_in_the_tables():
     without_time = {name for name, row in layers.VARIANTS.items() if not _directives.cost(row)}
     assert without_time == {"stochastic_depth"}  # it has a table of its own, linked from its page
-    without_effect = {name for name, row in layers.VARIANTS.items() if not _directives.effects(row)}
-    assert without_effect == {"feature_alpha", "word", "drop_path"}  # the evidence says why
+    assert all(_directives.effects(row) for row in layers.VARIANTS.values())
