@@ -11,7 +11,7 @@ from ._claim import Claim, crossed
 from ._compare import Comparison
 from ._data import Data
 from ._size import RATES
-from ._table import BEST, LOSS
+from ._table import BEST, ERROR, LOSS
 from ._tasks import FOUR
 
 TITLE = "Input, hidden layers, output"
@@ -52,6 +52,19 @@ SECTION = Comparison(
                 ("", "Dropout at *{}* lowers the loss", LOSS),
                 ("best", "also at the best checkpoint", BEST),
             ),
+        ),
+        Claim(
+            "input or hidden",
+            "Dropout at *input* has a lower loss than at *hidden*",
+            "input",
+            base="hidden",
+        ),
+        Claim(
+            "input or hidden, error",
+            "and a lower error",
+            "input",
+            base="hidden",
+            measure=ERROR,
         ),
         Claim(
             "both",
