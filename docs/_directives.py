@@ -81,7 +81,7 @@ def effects(row: layers.Variant) -> list[str]:
                 told = [f"lower on {held}", f"higher on {contrary}", f"undecided on {undecided}"]
                 found = "; ".join(each for each in told if not each.endswith(" on 0"))
                 at = f" ({arm})" if "," in arm or "Conv" in arm else ""
-                lines.append(f"{network}{at}: test loss {found}")
+                lines.append(f"*{network}{at}*: test loss {found}")
     return lines
 
 
