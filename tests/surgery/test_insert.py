@@ -103,6 +103,7 @@ def test_auto_takes_alpha_dropout_after_selu():
 def test_dropout_that_is_there_already_is_not_doubled():
     edit = thinned.insert(tiny.mlp())
     assert (len(edit), edit.already) == (0, ("1", "4"))
+    assert "there is dropout already, for set_rate: 1, 4" in str(edit)
 
 
 @pytest.mark.parametrize("example", [torch.randn(2, 1, 8, 8), None], ids=["traced", "structure"])

@@ -21,7 +21,8 @@ class Edit:
     ``len(edit)`` is the number of changes, ``str(edit)`` lists them.
 
     Attributes:
-        already: the paths that were as asked before; nothing was done there.
+        already: the paths that were as asked before, or of an insert where dropout is, at whatever
+            rate; nothing was done there.
         left_out: path to reason, for what could not or should not be changed.
 
     Example:
@@ -65,7 +66,9 @@ class Edit:
         lines = [f"{self._verb}: {_count(len(self), 'change')}"]
         lines += [f"  {change}" for change in self._changes]
         if self.already:
-            lines.append(f"  already as asked: {', '.join(self.already)}")
+            inserts = self._verb == "insert"
+            told = "there is dropout already, for set_rate" if inserts else "already as asked"
+            lines.append(f"  {told}: {', '.join(self.already)}")
         if self.left_out:
             lines.append("  left out:")
             lines += [f"    {path}: {reason}" for path, reason in self.left_out.items()]
