@@ -104,13 +104,15 @@ def many(
     arms = list(dict.fromkeys(a for each in panels.values() for f in each.values() for a in f))
     tasks = list(dict.fromkeys(task for each in panels.values() for task in each))
     high = 1.0 + 0.11 * len(arms) * (len(tasks) + 1.0)
-    made, axes = figure(len(panels), high=max(2.0, high), wide=3.6 * max(2, len(panels)))
+    columns = min(4, max(2, len(panels)))
+    rows = -(-len(panels) // columns)
+    made, axes = figure(columns, rows, high=max(2.0, high), wide=3.6 * columns)
     made.set_layout_engine("constrained")
-    for ax, (title, found) in zip(axes, panels.items(), strict=False):
+    for ax, (place, (title, found)) in zip(axes, enumerate(panels.items()), strict=False):
         _marks(ax, found, arms, {task: colours[task] for task in tasks})
         ax.set_title(title, fontsize=9)
         ax.set_xlabel("difference (lower is better)")
-        labels = [textwrap.fill(arm, 18) for arm in arms] if ax is axes[0] else []
+        labels = [textwrap.fill(arm, 18) for arm in arms] if place % columns == 0 else []
         ax.set_yticks([-place for place in range(len(arms))], labels)
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
