@@ -98,7 +98,7 @@ def many(
 ) -> Any:
     """Draw a panel for each title: an arm a row, in it a mark for each task, of its colour.
 
-    The limits leave out what is more than six times as far as the middle of all ends; it is
+    The limits leave out what is more than twelve times as far as the middle of all ends; it is
     drawn at the edge as an arrow.
     """
     arms = list(dict.fromkeys(a for each in panels.values() for f in each.values() for a in f))
@@ -129,7 +129,7 @@ def _marks(
     colours: Mapping[str, str],
 ) -> None:
     ends = [abs(e) for f in found.values() for d in f.values() if d for e in (d.low, d.high) if e]
-    limit = min(max(ends), 6 * statistics.median(ends)) * 1.05 if ends else 1.0
+    limit = min(max(ends), 12 * statistics.median(ends)) * 1.05 if ends else 1.0
     for rank, (task, colour) in enumerate(colours.items()):
         ax.plot([], [], "o", ms=5, color=colour, label=task)
         for place, arm in enumerate(arms):
