@@ -17,16 +17,7 @@ def _run(folder, value, **options):
             self.log("score", float(value))
 
     halving = SuccessiveHalving(folder, "score", first=1, reduction=2, **options)
-    trainer = pl.Trainer(
-        max_epochs=4,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
-        callbacks=[halving],
-    )
-    trainer.fit(Fixed(), tiny.loader(), tiny.loader())
+    trainer = tiny.fit([halving], Fixed(), max_epochs=4)
     assert halving.stopped_at in (None, trainer.current_epoch)
     return trainer.current_epoch
 
@@ -74,14 +65,5 @@ def test_without_a_folder_nothing_is_stopped():
 
 def test_a_key_that_is_not_logged_is_named(tmp_path):
     halving = SuccessiveHalving(tmp_path, "scoer", first=1)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
-        callbacks=[halving],
-    )
     with pytest.raises(ValueError, match=r"`monitor` to be a logged key, got 'scoer'. Logged: '"):
-        trainer.fit(tiny.TinyModule(), tiny.loader(), tiny.loader())
+        tiny.fit([halving], max_epochs=1)

@@ -102,27 +102,9 @@ def test_accumulation_that_changes():
     assert look.rates[-1] == (0.4, 0.4)
 
 
-class TwoOptimizers(tiny.TinyModule):
-    """Steps two optimizers by hand at each batch."""
-
-    automatic_optimization = False
-
-    def training_step(self, batch, batch_idx):
-        loss = super().training_step(batch, batch_idx)
-        for optimizer in self.optimizers():
-            optimizer.zero_grad()
-        self.manual_backward(loss)
-        for optimizer in self.optimizers():
-            optimizer.step()
-
-    def configure_optimizers(self):
-        parts = [self.net[0].parameters(), self.net[3:].parameters()]
-        return [torch.optim.SGD(part, lr=0.1) for part in parts]
-
-
 @pytest.mark.parametrize("options", [{"max_epochs": 2}, {"max_steps": 16}], ids=str)
 def test_two_optimizers(options):
-    look, rows = run(DropoutScheduler(Linear(0.0, 0.4)), module=TwoOptimizers(), **options)
+    look, rows = run(DropoutScheduler(Linear(0.0, 0.4)), module=tiny.TwoOptimizers(), **options)
     assert [rate for rate, _ in look.rates] == pytest.approx(ramp(8))
     assert look.rates[-1] == (0.4, 0.4)
     assert rows == [(k, {"dropout/all/rate": look.rates[k][0]}) for k in range(8)]

@@ -30,24 +30,6 @@ class Watch(pl.Callback):
             seen.append(progress(trainer, every=unit, **self.options).fraction)
 
 
-class TwoOptimizers(tiny.TinyModule):
-    """Steps two optimizers by hand at each batch."""
-
-    automatic_optimization = False
-
-    def training_step(self, batch, batch_idx):
-        loss = super().training_step(batch, batch_idx)
-        for optimizer in self.optimizers():
-            optimizer.zero_grad()
-        self.manual_backward(loss)
-        for optimizer in self.optimizers():
-            optimizer.step()
-
-    def configure_optimizers(self):
-        parts = [self.net[0].parameters(), self.net[3:].parameters()]
-        return [torch.optim.SGD(part, lr=0.1) for part in parts]
-
-
 class Skips(tiny.TinyModule):
     """Leaves each epoch after two batches."""
 
@@ -121,7 +103,7 @@ def test_epochs_under_max_steps():
     ids=str,
 )
 def test_two_optimizers_by_hand(options, batches):
-    watch = run(options, module=TwoOptimizers())
+    watch = run(options, module=tiny.TwoOptimizers())
     assert [p.batches_done for p in watch.seen] == list(range(batches))
     assert [p.fraction for p in watch.seen] == [k / (batches - 1) for k in range(batches)]
 

@@ -85,12 +85,13 @@ def test_dropout_at_rate_0_gets_the_rate_where_there_is_no_place_for_an_insert()
     assert {site.rate for site in thinned.find_sites(module)} == {0.2}
 
 
-def test_some_are_inserted_and_some_are_there():
+def test_some_are_inserted_and_some_are_there(lines):
     net = plain().insert(2, nn.Dropout(0.0))
     module, seen = Noise(net), []
     module.on_train_start = lambda: seen.append(thinned.find_sites(module).rates)
     tiny.fit(thinned.regularize(0.2), module=module)
     assert seen == [{"net.2": 0.2, "net.4:dropout": 0.2}]
+    assert "dropout inserted or set at 2 places (net.2, net.4:dropout)" in lines()[0]
 
 
 def test_fit_again_after_a_schedule_that_ended_at_0():

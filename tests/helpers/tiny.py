@@ -68,6 +68,24 @@ class TinyModule(_Steps, pl.LightningModule):
     """A classifier that logs ``train_loss``, ``val_loss`` and ``val_acc``."""
 
 
+class TwoOptimizers(TinyModule):
+    """Steps two optimizers by hand at each batch."""
+
+    automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            optimizer.step()
+
+    def configure_optimizers(self):
+        parts = [self.net[0].parameters(), self.net[3:].parameters()]
+        return [torch.optim.SGD(part, lr=0.1) for part in parts]
+
+
 def module_of(namespace, **options):
     """Return a :class:`TinyModule` whose base is that namespace's LightningModule."""
     base = importlib.import_module(namespace).LightningModule

@@ -96,10 +96,12 @@ class Regularizer(EditCallback):
         super().on_train_start(trainer, pl_module)
         sites = [site for group in self.scheduler.groups.values() for site in group]
         paths = [site.path for site in sites]
+        inserted = {site.path for edit in self._standing for site in edit.sites}
+        verbs = {"inserted" if path in inserted else "set" for path in paths}
         shown = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
         logger.info(
             "regularize: dropout %s at %d %s (%s), following %s",
-            "inserted" if self._standing else "set",
+            " or ".join(sorted(verbs)),
             len(paths),
             "place" if len(paths) == 1 else "places",
             shown,
