@@ -12,6 +12,7 @@ from torch import nn
 from helpers.layer_cases import CASES, counted, every, pick, unbiased
 from helpers.layer_contract import bound, first, seeded, share_dropped
 from thinned import layers
+from thinned.layers._recurrent import RecurrentLayer
 
 
 def test_every_layer_of_every_row_has_a_case():
@@ -42,6 +43,19 @@ def test_rate_1_drops_all(case):
     layer, x = case.make(1.0), case.x()
     assert layer.p == 1.0
     torch.testing.assert_close(first(layer(x)), case.at_one(layer, x))
+
+
+@every
+def test_an_empty_batch_stays_one(case):
+    layer, x = case.make(0.5), case.x()
+    rows = 1 if isinstance(layer, RecurrentLayer) else 0  # (T, N, C)
+    empty = x.narrow(rows, 0, 0)
+    with torch.no_grad():
+        of_eval = first(layer.eval()(empty)).shape
+    y = first(layer.train()(empty))
+    assert y.numel() == 0
+    assert y.shape[rows] == of_eval[rows] == 0
+    assert y.dim() == len(of_eval)
 
 
 @unbiased

@@ -115,7 +115,7 @@ class _DropBlock(RateLayer):
         cells = seeds.numel()
         mean = -math.log1p(-gamma_now) * cells
         count = int(torch.poisson(torch.tensor(mean, dtype=torch.float64)))
-        seeds.view(-1)[torch.randint(cells, (count,))] = 1
+        seeds.view(-1)[torch.randint(max(cells, 1), (count,))] = 1  # an empty batch has no cell
         return seeds
 
     def extra_repr(self) -> str:

@@ -1,5 +1,6 @@
 """Dropout of weights (Wan 2013)."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -120,7 +121,7 @@ class DropConnectLinear(RateLayer, nn.Linear):
         if self.mode == "batch":
             return linear(input, masked_weight(self, self.weight), self.bias)
         weight = masked_weight(self, self.weight, input.shape[0])
-        rows = input.reshape(input.shape[0], -1, self.in_features)
+        rows = input.reshape(input.shape[0], math.prod(input.shape[1:-1]), self.in_features)
         flipped = weight.transpose(1, 2)
         biased = self.bias is not None
         out = torch.baddbmm(self.bias, rows, flipped) if biased else torch.bmm(rows, flipped)

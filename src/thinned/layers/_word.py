@@ -1,5 +1,6 @@
 """Dropout of whole words (Gal and Ghahramani 2016)."""
 
+import math
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -98,7 +99,7 @@ class WordDropout(RateLayer, nn.Embedding):
         if self.mode == "batch":
             noise = self._noise(vectors, [self.num_embeddings])[input]
         else:
-            rows = input.reshape(input.shape[0], -1)
+            rows = input.reshape(input.shape[0], math.prod(input.shape[1:]))
             noise = self._noise(vectors, [input.shape[0], self.num_embeddings])
             noise = noise.gather(1, rows).reshape(input.shape)
         return vectors * noise.unsqueeze(-1)
