@@ -502,3 +502,18 @@ def test_stochastic_depth_without_an_example_says_what_is_missing():
 
     with pytest.raises(thinned.NoEffectError, match="pass example_input="):
         thinned.insert(Any(), StochasticDepth)
+
+
+def test_a_packed_sequence_is_named_as_the_reason():
+    class Packs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 2)
+
+        def forward(self, x):
+            lengths = torch.full((len(x),), x.shape[1])
+            packed, _ = self.rnn(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True))
+            return self.head(nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)[0])
+
+    with pytest.raises(thinned.NoEffectError, match="rnn: it returns a packed sequence"):
+        thinned.insert(Packs(), example_input=torch.randn(2, 5, 4))

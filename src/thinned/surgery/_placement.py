@@ -38,6 +38,7 @@ SHIFT = "a batch norm further on would learn a variance that it does not meet in
 OUTPUT = "the output layer: dropout there is noise in the answer itself"
 SHARED = "its module is called in several places"
 GATE = "a gate: it scales other values, and a dropped gate closes"
+PACKED = "it returns a packed sequence, whose values are not followed; swap it for a variant"
 UNUSED = "nothing that is trained reads this output"
 NO_TAKER = "no single module takes its result"
 UNSEEN = "structure does not show where its result goes; pass example_input="

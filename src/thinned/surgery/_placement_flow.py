@@ -15,6 +15,7 @@ from thinned.surgery._placement import (
     NO_TAKER,
     NORM_FOLLOWS,
     OUTPUT,
+    PACKED,
     SELF_NORMALIZING,
     SHARED,
     SHIFT,
@@ -215,7 +216,9 @@ class _Finder:
             return
         made = self.flow.values[call.first : call.end]
         sequence = next((value for key, value in call.outputs if key == 0), None)
-        if sequence is None or not self.flow.values[sequence].users:
+        if sequence is None:
+            self.found.left_out[call.path] = PACKED
+        elif not self.flow.values[sequence].users:
             self.found.left_out[call.path] = UNUSED
         elif self._is_dropped(sequence):
             self.found.already.append(call.path)
