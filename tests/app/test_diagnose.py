@@ -63,7 +63,7 @@ def test_findings_as_json(capsys):
     ("words", "says"),
     [
         (["my_models"], "Expected MODULE:NAME, got 'my_models'"),
-        (["my_models:rightt"], "Did you mean 'right'?"),
+        (["my_models:rite"], "Did you mean 'right'?"),
         (["no_such_module:build"], "No module named 'no_such_module'"),
         (["my_models:needs"], "missing 1 required positional argument: 'width'"),
         (["my_models:MODELS"], "to have 'MODELS', it has not"),
