@@ -63,7 +63,9 @@ class _DropBlock(RateLayer):
             return cls(rate, **options).adopt(module)
         require_dropout_like(cls, module)
         if require_channel_dim(cls.__name__, module, neighbours) != 1:
-            msg = f"{cls.__name__} needs channels at axis 1, and here they come last."
+            msg = (
+                f"{cls.__name__} needs channels at axis 1, and here they come last: take 'spatial'."
+            )
             raise ValueError(msg)
         return cls(rate, **options).adopt(module)
 
@@ -128,7 +130,7 @@ class _DropBlock(RateLayer):
         if x.dim() != self.spatial + 2:
             msg = (
                 f"{type(self).__name__} needs (N, C) and {self.spatial} spatial axes, got a tensor "
-                f"of shape {tuple(x.shape)}."
+                f"of shape {tuple(x.shape)}. Of DropBlock1d, 2d and 3d take the one with its axes."
             )
             raise ValueError(msg)
 
