@@ -5,8 +5,10 @@ import math
 from collections.abc import Mapping
 
 from _adaptive_sim import Controller, Make, Seen
+from _adaptive_tasks import Task
 
 from thinned.callbacks._adaptive_law import AdaptiveLaw
+from thinned.callbacks._label_sums import readings, squeezed
 
 GRID = tuple(f"p={i / 20:.2f}" for i in range(20))
 
@@ -21,24 +23,46 @@ class Method:
 
 
 class Shipped(Controller):
-    """The law of `thinned.AdaptiveDropout`, called as the callback calls it."""
+    """The law of `thinned.AdaptiveDropout`, called as the callback calls it.
 
-    def __init__(self, **constants: float) -> None:
-        self.law = AdaptiveLaw(**constants)
-        self.state = self.law.begin()
+    Args:
+        losses_only: do not look at outputs and labels, as where the callback cannot.
+        started: use the law's start, and keep it.
+        constants: of the law.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        losses_only: bool = False,
+        started: bool = False,
+        **constants: float,
+    ) -> None:
+        self.law, self.losses_only, self.started = AdaptiveLaw(**constants), losses_only, started
+        self.state = self.law.begin(epochs=task.epochs, classes=task.classes)
         super().__init__(self.state.rate)
 
     def step(self, seen: Seen) -> None:
         """Hand over what the callback has."""
+        if self.started:
+            return
         self.state = self.law.step(
             self.state,
             train_loss=seen.train,
-            shrunk_loss=seen.shrunk,
             val_loss=seen.val,
+            log_temperature=None if self.losses_only else log_temperature(seen),
             first_loss=seen.first,
             progress=seen.progress,
         )
         self.rate = self.state.rate
+
+
+def log_temperature(seen: Seen) -> float:
+    """What the callback reads off a validation."""
+    _, sums = next(iter(readings(seen.outputs, [seen.labels]).values()))
+    sums.add(squeezed(seen.outputs, seen.labels), seen.labels)
+    return sums.log_temperature(sums.state())
 
 
 class Straight(Controller):
@@ -80,7 +104,11 @@ def _constant(rate: float) -> Make:
 
 METHODS: Mapping[str, Method] = {
     **{name: Method(_constant(float(name[2:])), f"constant {name[2:]}") for name in GRID},
-    "adaptive": Method(lambda _: Shipped(), "`AdaptiveDropout()`"),
+    "adaptive": Method(Shipped, "`AdaptiveDropout()`"),
+    "its start": Method(lambda task: Shipped(task, started=True), "its start, kept"),
+    "losses only": Method(
+        lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
+    ),
     "match": Method(lambda _: Match(), "match, from 0.5 (feasibility study)"),
     "match .7": Method(lambda _: Match(high=0.7), "match, from 0.5, at most 0.7"),
     "0.5 to 0": Method(lambda _: Straight(0.5, 0.0), "straight from 0.5 to 0"),

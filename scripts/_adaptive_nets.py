@@ -82,6 +82,11 @@ def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch
 
 
 def losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of each run: logits [runs, batch, classes], labels [runs, batch]."""
+    """Mean loss of each run: outputs [runs, batch, classes], labels [runs, batch].
+
+    Cross-entropy of classes; the squared error where labels are numbers.
+    """
+    if labels.is_floating_point():
+        return (logits[..., 0] - labels).square().mean(1)
     each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     return each.view(labels.shape).mean(1)

@@ -12,8 +12,6 @@ import torch
 from _adaptive_nets import Networks, losses
 from _adaptive_tasks import Split, Task
 
-from thinned.callbacks._adaptive_law import SHRINK
-
 TEMPERATURES = torch.logspace(-1, 1.3, 47)
 
 
@@ -24,16 +22,18 @@ class Seen:
     Args:
         train: mean training loss, dropout on, since the last evaluation.
         val: validation loss, dropout off.
-        shrunk: validation loss of shrunk logits: a second validation, which only ours asks for.
         first: validation loss of the untrained network.
         progress: share of the run that is done.
+        outputs: of validation, dropout off.
+        labels: of validation.
     """
 
     train: float
     val: float
-    shrunk: float
     first: float
     progress: float
+    outputs: torch.Tensor
+    labels: torch.Tensor
 
 
 class Controller:
@@ -70,8 +70,10 @@ def train(task: Task, seeds: Sequence[int], methods: Sequence[Make]) -> dict[str
         if step % task.every:
             continue
         row = {"train": total / task.every, "first": first, **runs.evaluate()}
+        held = {"outputs": row.pop("outputs"), "labels": runs.spread(runs.parts["val"][1])}
         for i, controller in enumerate(controllers):
-            seen = {name: row[name][i].item() for name in ("train", "val", "shrunk", "first")}
+            seen = {name: row[name][i].item() for name in ("train", "val", "first")}
+            seen |= {name: each[i] for name, each in held.items()}
             controller.step(Seen(**seen, progress=step / task.steps))
         row["rate"] = torch.tensor([c.rate for c in controllers])
         for name, values in row.items():
@@ -108,8 +110,7 @@ class Runs:
         }
         x, _y = self.parts["train"]
         hidden = (task.hidden,) * task.layers
-        classes = int(max(part[1].max() for part in self.parts.values())) + 1
-        self.nets = Networks(x.shape[-1], classes, hidden, conv=task.conv)
+        self.nets = Networks(x.shape[-1], task.classes or 1, hidden, conv=task.conv)
         self.nets.begin(generators, copies)
         self.optimizer = torch.optim.Adam(
             self.nets.parameters(), lr=task.lr, weight_decay=task.weight_decay, fused=True
@@ -150,16 +151,18 @@ class Runs:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, torch.Tensor]:
-        """Losses with dropout off."""
+        """Losses with dropout off; of numbers, the share of explained variance is the accuracy."""
         found = {}
         for part in ("val", "test"):
             x, y = (self.spread(t) for t in self.parts[part])
-            logits = self.nets(x)
-            found[part] = losses(logits, y)
+            outputs = self.nets(x)
+            found[part] = losses(outputs, y)
             if part == "val":
-                found["shrunk"] = losses(logits * SHRINK, y)
+                found["outputs"] = outputs
+            elif y.is_floating_point():
+                found["accuracy"] = 1 - found["test"] / y.var(1, correction=0)
             else:
-                found["accuracy"] = (logits.argmax(-1) == y).float().mean(1)
+                found["accuracy"] = (outputs.argmax(-1) == y).float().mean(1)
         return found
 
     @torch.no_grad()

@@ -1,15 +1,11 @@
 """The tasks of `scripts/adaptive`: small data, small networks, and the split that a seed makes."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import sklearn.datasets
 import torch
-
-Drawn = tuple[tuple[str, Any], ...]
+from _adaptive_data import Drawn, drawn, is_numbers, source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +22,7 @@ class Task:
     """Data and how a network is trained on it.
 
     Args:
-        data: a name of ``SOURCES``, or arguments of ``make_classification``.
+        data: a name that `source` knows, or how to draw them.
         size: training examples.
         val: validation examples.
         test: the most test examples.
@@ -50,62 +46,42 @@ class Task:
     batch: int = 32
     every: int = 20
 
+    @property
+    def epochs(self) -> float:
+        """How often each training example is seen."""
+        return self.steps * self.batch / self.size
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes; None where the labels are numbers."""
+        labels = source(self.data, 0)[1]
+        return None if is_numbers(labels) else int(labels.max()) + 1
+
     def split(self, seed: int) -> Split:
-        """Draw the seed's split; inputs are standardized with the training part's statistics."""
+        """Draw the seed's split.
+
+        Inputs and numbers are standardized with the training part's statistics.
+        """
         inputs, labels = source(self.data, seed)
         draw = np.random.default_rng((seed, len(labels), self.size))
         order = draw.permutation(len(labels))
         cuts = (self.size, self.size + self.val, self.size + self.val + self.test)
         parts = [order[a:b] for a, b in zip((0, *cuts[:-1]), cuts, strict=True)]
+        if is_numbers(labels):
+            known = labels[parts[0]]
+            labels = ((labels - known.mean()) / (known.std() + 1e-6)).astype(np.float32)
         noisy = labels.copy()
-        hit = draw.random(len(labels)) < self.noise
-        noisy[hit] = draw.integers(0, labels.max() + 1, hit.sum())
+        if self.noise:
+            hit = draw.random(len(labels)) < self.noise
+            noisy[hit] = draw.integers(0, labels.max() + 1, hit.sum())
         if self.data != "digits":  # pixels share a scale
             inputs = inputs - inputs[parts[0]].mean(0)
             inputs = inputs / (inputs[parts[0]].std(0) + 1e-6)
         tensors = [
-            (torch.from_numpy(inputs[part]).float(), torch.from_numpy(given[part]).long())
+            (torch.from_numpy(inputs[part]).float(), torch.from_numpy(given[part]))
             for part, given in zip(parts, (noisy, noisy, labels), strict=True)
         ]
         return Split(*tensors)
-
-
-@functools.cache
-def source(data: str | Drawn, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """All inputs and labels of a data set; drawn data are drawn anew for every seed."""
-    if not isinstance(data, str):
-        return sklearn.datasets.make_classification(
-            n_samples=1000, shuffle=True, random_state=seed, **dict(data)
-        )
-    if data in ("moons", "circles"):
-        make = getattr(sklearn.datasets, f"make_{data}")
-        inputs, labels = make(1000, noise=0.3 if data == "moons" else 0.15, random_state=seed)
-        return inputs, labels
-    if data == "hastie":
-        inputs, labels = sklearn.datasets.make_hastie_10_2(1000, random_state=seed)
-        return inputs, (labels > 0).astype(int)
-    if data == "quantiles":
-        return sklearn.datasets.make_gaussian_quantiles(
-            n_samples=1000, n_features=10, n_classes=4, random_state=seed
-        )
-    return real(data)
-
-
-@functools.cache
-def real(data: str) -> tuple[np.ndarray, np.ndarray]:
-    """A data set that scikit-learn ships."""
-    if data == "diabetes":  # progression of the disease, in three equal parts
-        found = sklearn.datasets.load_diabetes()
-        return found.data, np.searchsorted(np.quantile(found.target, (1 / 3, 2 / 3)), found.target)
-    found = getattr(sklearn.datasets, f"load_{data}")()
-    if data == "digits":
-        return found.data / 16, found.target
-    return found.data, found.target
-
-
-def drawn(**options: Any) -> Drawn:
-    """Arguments of ``make_classification``, in a form that can be compared."""
-    return tuple(sorted(options.items()))
 
 
 TEN: Mapping[str, Task] = {

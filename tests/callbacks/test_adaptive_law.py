@@ -11,91 +11,141 @@ import pytest
 from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState, relative_gap
 
 LAW = AdaptiveLaw()
-LEARNS = AdaptiveState(rate=0.5, progress=0.5, first=2.0, learning=True)
-RISE = LAW.up * (1 - 0.6) / LAW.late  # at the progress that `step` gives
+STEERS = AdaptiveState(rate=0.5, start=0.5, progress=0.5, first=2.0, learning=True)
+SURE = {"log_temperature": LAW.target + 0.2}
+UNSURE = {"log_temperature": LAW.target - 0.2}
 
 
-def step(state=LEARNS, law=LAW, **losses):
-    given = {"train_loss": 1.0, "val_loss": 1.0, "shrunk_loss": 1.0, "progress": 0.6, **losses}
-    return law.step(state, **given)
+def step(state=STEERS, law=LAW, **losses):
+    given = {"train_loss": 1.0, "val_loss": 1.0, "log_temperature": LAW.target, "progress": 0.6}
+    return law.step(state, **{**given, **losses})
 
 
-def test_it_starts_high():
-    assert LAW.begin() == AdaptiveState(rate=0.9)
+def kept(before, after):
+    """The logarithm of the share of units that are kept, after less before."""
+    return math.log((1 - after) / (1 - before))
 
 
-def test_while_nothing_is_learned_it_falls_fast_whatever_the_shrunk_outputs_say():
-    state = LAW.begin()
+# Where it starts.
+
+
+def test_more_passes_start_higher_and_more_classes_lower():
+    start = {
+        (epochs, classes): LAW.begin(epochs, classes).rate
+        for epochs in (20, 100, 500)
+        for classes in (2, 10)
+    }
+    assert start[20, 2] < start[100, 2] < start[500, 2]
+    assert all(start[epochs, 10] < start[epochs, 2] for epochs in (20, 100, 500))
+    assert start[100, 10] == pytest.approx(-0.1 + 0.45 * 2 - 0.18 * math.log(10))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "classes", "rate"), [(0.5, 10, 0.1), (1e6, 2, 0.9), (None, 10, 0.5), (0.0, 2, 0.1)]
+)
+def test_the_start_stays_in_its_bounds(epochs, classes, rate):
+    assert LAW.begin(epochs, classes) == AdaptiveState(rate=rate, start=rate)
+
+
+def test_an_unknown_number_of_classes_counts_as_few_and_many_as_ten():
+    start = [LAW.begin(100, classes).rate for classes in (2, None, 10)]
+    assert start == sorted(start, reverse=True)
+    assert LAW.begin(100, 50_000) == LAW.begin(100, 10)  # nothing is known of more
+
+
+@pytest.mark.parametrize("high", [0.0, 0.05, 0.3])
+def test_the_start_is_not_above_the_highest(high):
+    assert dataclasses.replace(LAW, high=high).begin(500, 2).rate == high
+
+
+# Until something is learned.
+
+
+def test_while_nothing_is_learned_it_falls_fast_whatever_the_temperature_says():
+    state = LAW.begin(400, 2)
+    start = state.rate
     for progress in (0.03, 0.06):
-        state = step(state, val_loss=2.3, shrunk_loss=1.0, first_loss=2.3, progress=progress)
-    assert state.rate == pytest.approx(0.9 - 0.06 * LAW.fast)
+        state = step(state, val_loss=2.3, train_loss=2.3, **SURE, first_loss=2.3, progress=progress)
+    assert state.rate == pytest.approx(start - 0.06 * LAW.fast)
     assert not state.learning
 
 
 @pytest.mark.parametrize(
-    ("high", "low", "end"), [(0.95, 0.0, 0.25), (0.2, 0.0, 0.2), (0.95, 0.4, 0.4)]
+    ("high", "low", "end"), [(0.95, 0.0, 0.4), (0.2, 0.0, 0.1), (0.95, 0.6, 0.6)]
 )
-def test_that_fall_ends_where_most_networks_learn(high, low, end):
-    law = dataclasses.replace(LAW, high=high, low=low, start=min(high, 0.9))
-    state = law.begin()
+def test_that_fall_ends_at_half_the_start(high, low, end):
+    law = dataclasses.replace(LAW, high=high, low=low, base=0.8, per_decade=0.0, per_class=0.0)
+    state = law.begin(1, 2)
     for index in range(20):
-        state = step(state, law, val_loss=2.3, first_loss=2.3, progress=index / 20)
+        state = step(state, law, val_loss=2.3, train_loss=2.3, first_loss=2.3, progress=index / 20)
     assert state.rate == pytest.approx(end)
 
 
-def test_from_the_first_clear_fall_on_it_steers():
-    state = step(LAW.begin(), val_loss=2.29, shrunk_loss=2.3, first_loss=2.3, progress=0.05)
+@pytest.mark.parametrize("losses", [{"val_loss": 2.2}, {"train_loss": 2.1}], ids=str)
+def test_from_the_first_clear_fall_of_a_loss_on_it_steers(losses):
+    nothing = {"val_loss": 2.29, "train_loss": 2.25, "first_loss": 2.3}
+    state = step(LAW.begin(100, 10), **nothing, progress=0.05)
     assert not state.learning
-    state = step(state, val_loss=2.0, shrunk_loss=1.0, progress=0.2)
+    state = step(state, **{**nothing, **losses}, progress=0.1)
     assert state.learning
-    again = step(state, val_loss=3.0, shrunk_loss=2.0, progress=0.3)
+    again = step(state, **{**nothing, "val_loss": 3.0}, **SURE, progress=0.15)
     assert again.learning
     assert again.rate > state.rate
 
 
-def test_too_sure_means_a_higher_rate_and_not_sure_enough_a_lower_one():
-    assert step(val_loss=1.2, shrunk_loss=1.0).rate == pytest.approx(0.5 + 0.1 * RISE)
-    assert step(val_loss=1.0, shrunk_loss=1.2).rate == pytest.approx(0.5 - 0.1 * LAW.down)
-    assert step(val_loss=1.0, shrunk_loss=1.0).rate == 0.5
+# From then on.
 
 
-def test_a_small_difference_moves_it_by_less():
-    small = 0.2 / LAW.gain
-    moved = step(val_loss=1 + small / 2, shrunk_loss=1 - small / 2).rate - 0.5
-    assert moved == pytest.approx(0.2 * 0.1 * RISE)
+def test_kept_units_shrink_and_grow_in_proportion_to_what_is_too_much():
+    assert kept(0.5, step(**SURE).rate) == pytest.approx(-0.1 * LAW.up * 0.2)
+    assert kept(0.5, step(**UNSURE).rate) == pytest.approx(0.1 * LAW.down * 0.2)
+    assert step().rate == 0.5
+    twice = step(log_temperature=LAW.target + 0.1).rate
+    assert kept(0.5, twice) == pytest.approx(kept(0.5, step(**SURE).rate) / 2)
+    high = dataclasses.replace(STEERS, rate=0.8, start=0.8)
+    assert kept(0.8, step(high, **SURE).rate) == pytest.approx(kept(0.5, step(**SURE).rate))
 
 
-def test_it_does_not_rise_where_nothing_is_learned_by_heart():
-    too_sure = {"val_loss": 1.2, "shrunk_loss": 1.0}
-    assert step(**too_sure, train_loss=1.3).rate == 0.5
-    assert step(**too_sure, train_loss=1.1).rate > 0.5
-    assert step(val_loss=1.0, shrunk_loss=1.2, train_loss=1.3).rate < 0.5
+def test_it_moves_by_a_factor_of_e_at_most():
+    assert kept(0.5, step(log_temperature=2.0).rate) == pytest.approx(-1)
+    assert kept(
+        0.9, step(dataclasses.replace(STEERS, rate=0.9, start=0.9), log_temperature=-1.4).rate
+    ) == (pytest.approx(1.0))
 
 
-def test_it_rises_ever_more_slowly_at_the_end_and_at_high_rates():
-    def rise(rate, progress):
-        state = dataclasses.replace(LEARNS, rate=rate, progress=progress - 0.1)
-        return step(state, val_loss=1.2, shrunk_loss=1.0, progress=progress).rate - rate
-
-    assert [rise(0.4, 0.2), rise(0.4, 0.5)] == pytest.approx([0.1 * LAW.up] * 2)
-    assert rise(0.4, 0.75) == pytest.approx(0.05 * LAW.up)
-    assert rise(0.4, 1.0) == 0.0
-    assert rise(0.6, 0.3) == pytest.approx(0.096 * LAW.up)
+def test_it_grows_slowly_early():
+    early = dataclasses.replace(STEERS, progress=0.0)
+    moved = kept(0.5, step(early, **UNSURE, progress=0.06).rate)
+    assert moved == pytest.approx(0.06 * LAW.down * 0.2 * 0.06 / LAW.warm)
 
 
-def test_it_falls_slowly_early_and_near_zero():
-    unsure = {"val_loss": 1.0, "shrunk_loss": 1.2}
-    early = dataclasses.replace(LEARNS, progress=0.0)
-    assert 0.5 - step(early, **unsure, progress=0.1).rate == pytest.approx(
-        0.1 * LAW.down * 0.1 / LAW.warm
-    )
-    low = dataclasses.replace(LEARNS, rate=0.05)
-    assert 0.05 - step(low, **unsure).rate == pytest.approx(0.1 * LAW.down * 0.19 * 0.01)
+def test_a_spring_pulls_to_the_start_and_fades():
+    def moved(progress):
+        high = dataclasses.replace(STEERS, rate=0.8, progress=progress - 0.1)
+        return kept(0.8, step(high, progress=progress).rate)
+
+    assert moved(0.4) > moved(0.7) > 0 == pytest.approx(moved(1.0))
+    stretched = math.log((0.2 + 1e-3) / (0.5 + 1e-3))
+    assert moved(0.4) == pytest.approx(-0.1 * LAW.down * LAW.spring * 0.6 * stretched)
+    low = dataclasses.replace(STEERS, rate=0.2)
+    assert step(low).rate > 0.2
 
 
-def test_without_shrunk_outputs_the_training_loss_stands_in():
-    assert step(shrunk_loss=None, train_loss=0.5, val_loss=1.0).rate > 0.5
-    assert step(shrunk_loss=None, train_loss=1.0, val_loss=0.5).rate < 0.5
+def test_while_the_training_set_is_fitted_better_some_rate_is_kept():
+    low = dataclasses.replace(STEERS, rate=0.16)
+    assert step(low, log_temperature=-1.0, train_loss=0.8).rate == LAW.kept
+    assert step(low, log_temperature=-1.0, train_loss=0.95).rate < LAW.kept
+    lower = dataclasses.replace(STEERS, rate=0.0)  # comes back slowly, without jumping to and fro
+    assert step(lower, log_temperature=-1.0, train_loss=0.8).rate == pytest.approx(0.1 * LAW.regain)
+    small = dataclasses.replace(low, start=0.1, rate=0.11)
+    assert step(small, log_temperature=-1.0, train_loss=0.5).rate == 0.1  # no more than the start
+
+
+def test_without_a_temperature_the_training_loss_stands_in():
+    assert step(log_temperature=None, train_loss=0.5).rate > 0.5
+    assert step(log_temperature=None, train_loss=0.9).rate < 0.5
+    aimed = (2 - LAW.gap) / (2 + LAW.gap)
+    assert step(log_temperature=None, train_loss=aimed).rate == pytest.approx(0.5)
 
 
 def test_without_an_untrained_loss_the_first_validation_stands_for_it():
@@ -106,37 +156,38 @@ def test_without_an_untrained_loss_the_first_validation_stands_for_it():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_not_finite_changes_nothing(bad):
-    assert step(val_loss=bad) == LEARNS
-    assert step(shrunk_loss=bad) == LEARNS
-    assert step(shrunk_loss=None, train_loss=bad) == LEARNS
+    assert step(val_loss=bad) == STEERS
+    assert step(train_loss=bad) == STEERS
+    assert step(log_temperature=bad) == STEERS
     assert step(LAW.begin(), first_loss=bad).first == 1.0
 
 
 @pytest.mark.parametrize("high", [0.0, 0.3, 0.95, 1.0])
-def test_it_stays_between_its_bounds(high):
-    law = dataclasses.replace(LAW, high=high, start=min(0.9, high))
-    for val_loss in (0.5, 2.0):
-        state = law.begin()
-        for index in range(60):
-            state = step(state, law, val_loss=val_loss, first_loss=9.0, progress=index / 60)
-            assert 0.0 <= state.rate <= high
+@pytest.mark.parametrize("log_temperature", [-1.4, 2.0])
+def test_it_stays_between_its_bounds(high, log_temperature):
+    law = dataclasses.replace(LAW, high=high)
+    state = law.begin(100, 3)
+    for index in range(60):
+        losses = {"first_loss": 9.0, "log_temperature": log_temperature}
+        state = step(state, law, **losses, progress=index / 60)
+        assert 0.0 <= state.rate <= high
 
 
 def test_with_no_planned_end_each_validation_counts_the_same():
-    state = step(val_loss=1.2, shrunk_loss=1.0, progress=None)
-    assert state.rate == pytest.approx(0.5 + LAW.up * LAW.unplanned)
-    assert state.progress == LEARNS.progress
+    state = step(**SURE, progress=None)
+    assert kept(0.5, state.rate) == pytest.approx(-LAW.up * 0.2 * LAW.unplanned)
+    assert state.progress == STEERS.progress
 
 
 def test_progress_that_goes_back_does_not_move_it():
-    assert step(val_loss=1.2, shrunk_loss=1.0, progress=0.4).rate == 0.5
+    assert step(**SURE, progress=0.4).rate == 0.5
 
 
 def test_losses_below_zero_are_compared_alike():
     assert relative_gap(-1.5, -1.0) == relative_gap(1.0, 1.5) == pytest.approx(0.4)
     assert relative_gap(-1.0, 1.0) == 2.0
     assert relative_gap(1.0, -1.0) == -2.0
-    below = step(LAW.begin(), val_loss=-1.1, shrunk_loss=-1.0, first_loss=-1.0, progress=0.1)
+    below = step(LAW.begin(), val_loss=-1.1, first_loss=-1.0, train_loss=-1.0, progress=0.1)
     assert below.learning
 
 
@@ -147,7 +198,7 @@ def test_its_state_goes_through_json():
 
 def test_it_needs_neither_torch_nor_lightning():
     code = (
-        "import sys; import thinned.callbacks._adaptive_law; "
+        "import sys; import thinned.callbacks._adaptive_law, thinned.callbacks._calibration; "
         "print([name for name in ('torch', 'pytorch_lightning') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -31,7 +31,7 @@ def test_another_fit_begins_anew_and_a_longer_one_goes_on():
     fit(adaptive)
     fit(adaptive)
     assert len(adaptive.history) == 3
-    assert adaptive.history[0]["rate"] == AdaptiveLaw().start
+    assert adaptive.history[0]["rate"] == AdaptiveLaw().begin(3, 3).rate
     trainer, module = tiny.trainer(callbacks=[adaptive], max_epochs=2), Kept()
     trainer.fit(module, tiny.loader(), tiny.loader(16, seed=1))
     trainer.fit_loop.max_epochs = 4
@@ -120,8 +120,10 @@ def test_replayed_as_a_schedule_it_trains_the_same_weights(options):
     assert same == (len(schedule.rates) == 1)
 
 
-@pytest.mark.parametrize("length", [{"max_epochs": -1, "max_steps": 10}, {"max_epochs": -1}])
-def test_the_schedule_of_a_run_that_was_stopped(length):
+@pytest.mark.parametrize(
+    ("length", "passes"), [({"max_epochs": -1, "max_steps": 10}, 2.5), ({"max_epochs": -1}, None)]
+)
+def test_the_schedule_of_a_run_that_was_stopped(length, passes):
     class Stops(pl.Callback):
         def on_train_batch_end(self, trainer, *_):
             trainer.should_stop = trainer.global_step >= 6
@@ -131,7 +133,7 @@ def test_the_schedule_of_a_run_that_was_stopped(length):
         warnings.simplefilter("ignore")  # Lightning's, about max_epochs
         fit(adaptive, Stops(), val_check_interval=2, **length)
     schedule = adaptive.as_schedule()
-    assert schedule.rates[0] == AdaptiveLaw().start
+    assert schedule.rates[0] == AdaptiveLaw().begin(passes, 3).rate
     assert len(schedule.rates) == len(schedule.at) + 1 >= 2
 
 

@@ -70,13 +70,14 @@ def test_methods_of_a_seed_differ_by_their_rates_alone():
 
 
 def test_the_splits_of_a_task_do_not_overlap_and_the_test_set_is_clean():
+    import _adaptive_data as data
     import _adaptive_tasks as tasks
 
     split = tasks.TEN["digits200_ln20"].split(7)
     rows = [{x.numpy().tobytes() for x in part[0]} for part in (split.train, split.val, split.test)]
     assert [len(part) for part in rows] == [200, 50, 400]
     assert len(set.union(*rows)) == 650
-    digits, labels = tasks.real("digits")
+    digits, labels = data.real("digits")
     true = {x.astype("float32").tobytes(): y for x, y in zip(digits, labels, strict=True)}
     wrong = [
         np.mean([true[x.numpy().tobytes()] != y for x, y in zip(*part, strict=True)])
@@ -84,6 +85,49 @@ def test_the_splits_of_a_task_do_not_overlap_and_the_test_set_is_clean():
     ]
     assert 0.1 < wrong[0] < 0.27
     assert wrong[1] == 0
+
+
+def test_numbers_are_standardized_and_their_loss_is_the_squared_error():
+    import dataclasses
+
+    import _adaptive_methods as methods
+    import _adaptive_more_tasks as more
+    import _adaptive_sim as sim
+
+    task = dataclasses.replace(more.NUMBERS["progression60"], steps=60)
+    assert task.classes is None
+    x, y = task.split(3).train
+    assert x.mean().abs() < 1e-5
+    assert (y.mean().abs() < 1e-5, y.std(correction=0).item()) == (True, pytest.approx(1, abs=1e-4))
+    found = sim.train(task, [3], [methods.METHODS[name].make for name in ("p=0.00", "adaptive")])
+    y = task.split(3).test[1]
+    explained = 1 - found["test"][0, :, -1] / y.var(correction=0).item()
+    np.testing.assert_allclose(found["accuracy"][0, :, -1], explained, rtol=1e-4)
+    assert (found["rate"][0, 1] > 0).all()
+
+
+def test_tasks_drawn_at_random_are_those_of_their_numbers_and_sets_do_not_overlap():
+    import _adaptive_more_tasks as more
+
+    assert more.at_random(7) == more.at_random(7) != more.at_random(8)
+    assert not more.CHOSEN_ON.keys() & more.FRESH.keys()
+    for task in (*more.CHOSEN_ON.values(), *more.FRESH.values()):
+        split = task.split(0)
+        sizes = [len(part[1]) for part in (split.train, split.val, split.test)]
+        assert sizes == [task.size, task.val, task.test]
+
+
+def test_the_law_is_shown_what_the_callback_would_see():
+    import _adaptive_methods as methods
+    import _adaptive_sim as sim
+
+    from thinned.callbacks._label_sums import ClassSums
+
+    outputs, labels = torch.randn(20, 4), torch.randint(4, (20,))
+    sums = ClassSums(1)
+    sums.add(outputs, labels)
+    seen = sim.Seen(0.5, 0.6, 1.4, 0.5, outputs, labels)
+    assert methods.log_temperature(seen) == sums.log_temperature(sums.state())
 
 
 def test_the_short_form_runs(tmp_path):

@@ -14,27 +14,28 @@ from thinned.surgery import as_patterns
 from thinned.surgery._site_list import checked_kinds
 
 from . import _probe_lightning as inside
-from ._adaptive_law import SHRINK, AdaptiveLaw, AdaptiveState
+from ._adaptive_law import AdaptiveLaw, AdaptiveState
 from ._groups import make_groups
-from ._lightning import progress
+from ._lightning import planned_passes, progress
 from ._log_values import publish, send
 from ._monitor_keys import in_front
 from ._ranks import decorrelate
 from ._rate_callback import RateCallback
 from ._replay import replay
-from ._shrunk import Shrunk
 from ._state import plain_state, reading
+from ._temperature import Temperature
 from ._two_losses import TwoLosses
 
 
 class AdaptiveDropout(RateCallback):
     """Find the dropout rate in one run: no rate to choose, and no sweep.
 
-    At each validation losses are compared that say whether the network is surer than it is right,
-    and the rate of all chosen sites moves; see ``docs/adaptive.md`` for the law. Where a batch ends
-    in class labels, that costs a second pass over the validation data. Every decision is logged, is
-    in ``history``, is resumed from a checkpoint, and can be replayed. On ten small tasks it ended
-    0.6% above the best constant rate's test loss on average, 17% at worst (noisy labels).
+    It begins with a rate that suits the number of epochs and of classes. Each validation then says
+    whether the network is surer than it is right, by the temperature that its outputs would need,
+    and the rate of all chosen sites moves; see ``docs/adaptive.md`` for the law. That is read off
+    your own validation; only where the loss is not that of the plain outputs and labels (label
+    smoothing, a loss of your own) does it run twice more. Every decision is logged, is in
+    ``history``, is resumed from a checkpoint, and can be replayed. FIGURES
 
     Validation data that a rate was fitted to is not clean any more: report on a test split. To keep
     the validation split clean too, give a control split as a second validation loader and name it,
@@ -64,8 +65,8 @@ class AdaptiveDropout(RateCallback):
 
     Attributes:
         history: a row for each decision: ``epoch``, ``step``, ``batches`` done, ``monitor``,
-            ``train_loss``, ``val_loss``, ``shrunk_loss`` (or None), the ``rate`` that gave them,
-            the ``next_rate``, and ``at_cap``: whether that is the highest.
+            ``train_loss``, ``val_loss``, ``log_temperature`` (or None), the ``rate`` that gave
+            them, the ``next_rate``, and ``at_cap``: whether that is the highest.
         rate: the rate that holds now.
         groups: name of each group to its sites, once fit has begun.
         rates: name of each group to its rate, read back from the modules.
@@ -106,7 +107,7 @@ class AdaptiveDropout(RateCallback):
         self._asked = monitor
         self._state = self.law.begin()
         self._losses = TwoLosses(monitor, loss, type(self).__name__)
-        self._shrunk = Shrunk(SHRINK, type(self).__name__)
+        self._temperature = Temperature(type(self).__name__)
         self._loaded: list[list[float]] | None = None
         self._planned: int | None = None
 
@@ -161,33 +162,22 @@ class AdaptiveDropout(RateCallback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the sites, after all set-up and edits, whatever the order of the callbacks."""
         super().on_fit_start(trainer, pl_module)
+        self._temperature.start(pl_module)
         for name, sites in self.groups.items():
             logger.info("dropout/%s/rate: %s; adapts", name, sites.summary())
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check that a validation will come, and set the first rate."""
-        if not inside.validation_will_run(trainer):
-            msg = (
-                "Expected validations to adapt the rate by, found that none will run. Give fit a "
-                "validation loader and the model a validation_step that logs a loss; and let "
-                "check_val_every_n_epoch not exceed max_epochs."
-            )
-            raise ValueError(msg)
+        self._planned = progress(trainer).batches_planned
+        self._losses.expect(trainer, self._planned)
         if self.decorrelate_ranks:
             decorrelate(trainer)
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
             self._losses.restore(loaded, trainer.global_rank, trainer.world_size)
-        self._planned = progress(trainer).batches_planned
-        self._shrunk.start(pl_module)
+        elif not self.history:
+            self._begin(trainer)
         self._set()
-        count = inside.validations(trainer, self._planned)
-        if count is not None and count < FEW:
-            logger.warning(
-                "dropout adapts at %d validations only, in large steps: it wants some tens of them "
-                "(Trainer's val_check_interval)",
-                count,
-            )
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -208,9 +198,9 @@ class AdaptiveDropout(RateCallback):
         self._losses.add(trainer, outputs)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the state from which a second validation will start."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._shrunk.before_validation(pl_module)
+        """Look at the outputs from now on."""
+        if trainer.state.fn == "fit":
+            self._temperature.before_validation(pl_module, sanity=trainer.sanity_checking)
 
     def on_validation_batch_end(
         self,
@@ -221,18 +211,20 @@ class AdaptiveDropout(RateCallback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """See what kind of batches these are."""
-        if batch_idx == 0:
-            self._shrunk.during_validation(batch)
+        """Take the batch's outputs and labels."""
+        if trainer.state.fn == "fit":
+            self._temperature.during_validation(batch, dataloader_idx)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide on the rate of the batches to come."""
         if trainer.state.fn != "fit":
             return
         found = self._losses.at_validation(trainer)
+        if trainer.sanity_checking:
+            self._temperature.after_sanity_check()
         if found is None:
             return
-        shrunk = self._shrunk.loss(trainer, pl_module, self.monitor or "")
+        sure = self._temperature.read(trainer, self.monitor or "", found["val_loss"])
         now = progress(trainer)
         self._planned = now.batches_planned
         row: dict[str, Any] = {
@@ -241,18 +233,24 @@ class AdaptiveDropout(RateCallback):
             "batches": now.batches_done,
             "monitor": self.monitor,
             **found,
-            "shrunk_loss": shrunk,
+            "log_temperature": sure,
             "rate": self.rate,
         }
         if all(map(math.isfinite, found.values())):
             done = now.fraction
-            self._state = self.law.step(self._state, **found, shrunk_loss=shrunk, progress=done)
+            self._state = self.law.step(self._state, **found, log_temperature=sure, progress=done)
         row |= {"next_rate": self.rate, "at_cap": self.rate >= self.law.high}
         self.history.append(row)
         numbers = {key: row[key] for key in _LOGGED if row[key] is not None}
         values = {f"adaptive/{key}": float(n) for key, n in numbers.items() if math.isfinite(n)}
         publish(trainer, values)
         send(trainer, values, inside.validation_step_count(trainer))
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Take the hooks out, if a validation was broken off."""
+        self._temperature.stop()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -284,17 +282,25 @@ class AdaptiveDropout(RateCallback):
         plan = dict.fromkeys(self.include, span)
         self._groups = make_groups(model, plan, ("*",), self.exclude, self.kinds, self.profile)
 
+    def _begin(self, trainer: pl.Trainer) -> None:
+        """Choose the first rate, on all ranks alike."""
+        classes = trainer.strategy.broadcast(self._temperature.classes)
+        passes = planned_passes(trainer)
+        self._state = self.law.begin(passes, classes)
+        known = "?" if passes is None else f"{passes:.3g}"
+        said = f"{known} passes over the training set, {classes or '?'} classes"
+        logger.info("dropout begins at %.2f: %s", self.rate, said)
+
     def _set(self) -> None:
         for group in self._groups:
             group.set(self._state.rate)
 
 
-FEW = 10  # validations, below which a rate can hardly be found
-_LOGGED = ("train_loss", "val_loss", "shrunk_loss", "next_rate", "at_cap")
+_LOGGED = ("train_loss", "val_loss", "log_temperature", "next_rate", "at_cap")
 
 
 def _law(highest: float | None) -> AdaptiveLaw:
     """Return the law, held below a rate."""
     law = AdaptiveLaw()
     high = law.high if highest is None else check_rate("highest", highest)
-    return dataclasses.replace(law, high=high, start=min(law.start, high), low=min(law.low, high))
+    return dataclasses.replace(law, high=high)

@@ -10,14 +10,16 @@ class AdaptiveState:
 
     Args:
         rate: the rate to train with until the next validation.
+        start: the first rate, to which a weak spring pulls.
         progress: share of the training done at the last step of the law.
         first: validation loss of the untrained network; None until it is known.
-        learning: whether validation loss has fallen since then, so that the law steers.
+        learning: whether a loss has fallen since then, so that the law steers.
         signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
     """
 
     rate: float
+    start: float
     progress: float = 0.0
     first: float | None = None
     learning: bool = False
@@ -27,67 +29,104 @@ class AdaptiveState:
 
 @dataclasses.dataclass(frozen=True)
 class AdaptiveLaw:
-    """Start high, come down until the network learns, then keep it as sure as it should be.
+    r"""Start where such a training usually ends, then keep the network as sure as it should be.
 
-    1. From a high start the rate falls fast until validation loss is below that of the untrained
-       network: a rate at which nothing is learned is too high, whatever comes later. It stops at a
-       rate that lets most networks learn, for those that just need time.
-    2. From then on the law asks after each validation whether the network is *too sure*: whether
-       its outputs, shrunk by a quarter towards zero, have a lower validation loss. Then the rate
-       rises, if the training loss (dropout on) is below the validation loss: where it is not,
-       nothing has been learned by heart that more dropout could prevent, and labels may just be
-       wrong. It rises more slowly in the last part of training, which is too late to undo much,
-       and above 0.5.
-    3. If shrunk outputs have a higher loss, the rate falls, slowly at first: a network that is
-       not sure yet may just not have been trained for long. Below 0.5 it falls ever more slowly:
-       a little dropout rarely hurts.
+    1. The start grows with the number of times that each example will be seen, and falls with the
+       number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`.
+    2. Until something is learned the rate falls fast, to half the start at the lowest: a rate at
+       which nothing is learned is too high, whatever comes later.
+    3. From then on what counts is the log-temperature: what the outputs would have to be divided by
+       for the lowest validation loss (see `_calibration`). While it is above a small target, the
+       network is surer than it is right, and the share of units that are kept shrinks in
+       proportion; while it is below, it grows, more slowly, and slower still early on: a network
+       that is not sure yet may just not have been trained for long. A spring that fades over the
+       run pulls towards the start.
+    4. While the training loss, dropout on, is far below the validation loss, some rate is kept.
 
-    Where the loss of shrunk outputs is not known, the training loss (dropout on) against the
-    validation loss takes its place: a network that fits its training set in spite of dropout
+    Where there is no log-temperature, the training loss (dropout on) against the validation loss
+    takes its place, and counts for less: a network that fits its training set in spite of dropout
     better than it does on new data is too sure.
 
     Args:
-        start: the first rate.
+        base: the start for one epoch and one class.
+        per_decade: what ten times the epochs add to it.
+        per_class: what the natural logarithm of the number of classes takes off it.
+        lowest_start: the start is not below.
+        highest_start: nor above.
+        unknown_start: the start where no end is planned.
         low: the lowest rate.
         high: the highest rate.
         fast: fall of the rate, over a whole training run, while nothing is learned.
-        search: the rate at which that fall ends.
-        down: the most that the rate falls over a whole training run afterwards.
-        up: the most that it rises over a whole training run, did it not slow down.
-        gain: share of that most that a relative difference of losses of one gives.
-        coarse: what a gap between training and validation loss counts, where it has to stand in.
-        warm: share of the training after which the rate falls at full speed.
-        late: share of the training, the last, over which rises fade to nothing.
-        fallen: share of the untrained network's validation loss below which the network learns.
+        search: share of the start at which that fall ends.
+        up: how fast the share of kept units shrinks, per run and unit of log-temperature.
+        down: how fast it grows.
+        warm: share of the training after which it grows at full speed.
+        most: the most that the logarithm of that share moves at one validation.
+        target: the log-temperature that is aimed at.
+        spring: log-temperature that kept units e times as many as at the start count for.
+        kept: lowest rate while the training set is fitted better than new data.
+        regain: rise towards it, over a whole training run, of a rate below it.
+        fits: training loss, as a share of validation loss, below which that is so.
+        gap: relative gap between training and validation loss that is aimed at, where there is no
+            log-temperature.
+        coarse: what a gap above it counts for.
+        fallen: share of the untrained network's validation loss below which validation learns.
+        fitted: the same for training.
         unplanned: share of the training between two validations where no end is planned.
 
     Example:
         >>> law = AdaptiveLaw()
-        >>> state = law.begin()
-        >>> state.rate
-        0.9
-        >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.05)
+        >>> state = law.begin(epochs=100, classes=10)
+        >>> round(state.rate, 2)
+        0.39
+        >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.02)
         >>> round(state.rate, 2), state.learning  # not a thing learned: lower, fast
-        (0.45, False)
+        (0.27, False)
+        >>> losses = {"train_loss": 0.3, "val_loss": 0.9}
+        >>> state = law.step(state, **losses, log_temperature=0.6, progress=0.04)
+        >>> round(state.rate, 2), state.learning  # surer than it is right: higher
+        (0.45, True)
     """
 
-    start: float = 0.9
+    base: float = -0.1
+    per_decade: float = 0.45
+    per_class: float = 0.18
+    lowest_start: float = 0.1
+    highest_start: float = 0.9
+    unknown_start: float = 0.5
     low: float = 0.0
     high: float = 0.95
-    fast: float = 9.0
-    search: float = 0.25
-    down: float = 0.75
-    up: float = 3.0
-    gain: float = 20.0
-    coarse: float = 0.1
-    warm: float = 0.5
-    late: float = 0.5
+    fast: float = 6.0
+    search: float = 0.5
+    up: float = 30.0
+    down: float = 12.0
+    warm: float = 0.3
+    most: float = 1.0
+    target: float = 0.15
+    spring: float = 0.2
+    kept: float = 0.15
+    regain: float = 1.0
+    fits: float = 0.9
+    gap: float = 0.3
+    coarse: float = 0.2
     fallen: float = 0.975
+    fitted: float = 0.95
     unplanned: float = 1 / 30
 
-    def begin(self) -> AdaptiveState:
-        """The state before the first validation."""
-        return AdaptiveState(rate=self.start)
+    def begin(self, epochs: float | None = None, classes: int | None = None) -> AdaptiveState:
+        """The state before the first validation.
+
+        Args:
+            epochs: times that each training example will be seen; None if no end is planned.
+            classes: number of classes that the outputs tell apart; None if unknown.
+        """
+        start = self.unknown_start
+        if epochs is not None:
+            start = self.base + self.per_decade * math.log10(max(epochs, 1e-3))
+            start -= self.per_class * math.log(min(classes or UNKNOWN, NUMBERS))
+            start = max(self.lowest_start, min(self.highest_start, start))
+        start = max(self.low, min(self.high, start))
+        return AdaptiveState(rate=start, start=start)
 
     def step(
         self,
@@ -95,7 +134,7 @@ class AdaptiveLaw:
         *,
         train_loss: float,
         val_loss: float,
-        shrunk_loss: float | None = None,
+        log_temperature: float | None = None,
         first_loss: float | None = None,
         progress: float | None = None,
     ) -> AdaptiveState:
@@ -106,33 +145,31 @@ class AdaptiveLaw:
             train_loss: mean of the training loss, dropout on, over the batches since the last
                 validation: what ``training_step`` returned, before any scaling for accumulation.
             val_loss: validation loss, dropout off, of the same kind of loss.
-            shrunk_loss: the same with the outputs (logits) times `SHRINK`; None if unknown.
+            log_temperature: of the validation outputs, by `_calibration`; None if unknown.
             first_loss: validation loss of the untrained network (that of Lightning's sanity check
                 will do); None if unknown: then the first ``val_loss`` stands for it.
             progress: share of the planned training done, in [0, 1]; None if no end is planned.
         """
-        signal = self.evidence(train_loss, val_loss, shrunk_loss)
+        signal = self.evidence(train_loss, val_loss, log_temperature)
         if signal is None:
             return state
         share = self.unplanned if progress is None else max(0.0, progress - state.progress)
         known = (state.first, first_loss, val_loss)
         first = next(loss for loss in known if loss is not None and math.isfinite(loss))
-        learning = state.learning or val_loss < first - (1 - self.fallen) * abs(first)
-        low = self.low
-        if not learning:
-            speed, low = -self.fast, min(max(low, self.search), state.rate)
-        elif signal > 0:
-            speed = self.up * min(1.0, self.gain * signal) * (train_loss <= val_loss)
-            speed *= 4 * state.rate * (1 - state.rate) if state.rate > 0.5 else 1.0
-            if progress is not None:
-                speed *= min(1.0, (1 - min(1.0, progress)) / self.late)
+        fell = val_loss < first - (1 - self.fallen) * abs(first)
+        fell = fell or train_loss < first - (1 - self.fitted) * abs(first)
+        learning = state.learning or fell
+        if learning:
+            rate = self._steered(state, signal, share, progress)
+            fits = train_loss < val_loss - (1 - self.fits) * abs(val_loss)
+            floor = min(self.kept, state.start, state.rate + self.regain * share)
+            low = max(self.low, floor) if fits else self.low
         else:
-            speed = self.down * max(-1.0, self.gain * signal)
-            speed *= 4 * state.rate * (1 - state.rate) * min(1.0, 4 * state.rate**2)
-            if progress is not None:
-                speed *= min(1.0, progress / self.warm)
+            rate = state.rate - self.fast * share
+            low = min(max(self.low, self.search * state.start), state.rate)
         return AdaptiveState(
-            rate=max(low, min(self.high, state.rate + speed * share)),
+            rate=max(low, min(self.high, rate)),
+            start=state.start,
             progress=state.progress if progress is None else progress,
             first=first,
             learning=learning,
@@ -141,17 +178,32 @@ class AdaptiveLaw:
         )
 
     def evidence(
-        self, train_loss: float, val_loss: float, shrunk_loss: float | None
+        self, train_loss: float, val_loss: float, log_temperature: float | None
     ) -> float | None:
         """How much too sure the network is; None if a loss is not finite."""
-        if shrunk_loss is None:
-            gap = relative_gap(train_loss, val_loss)
-            return None if gap is None else gap * self.coarse
-        return relative_gap(shrunk_loss, val_loss)
+        gap = relative_gap(train_loss, val_loss)
+        if gap is None or log_temperature is None:
+            return None if gap is None else self.target + self.coarse * (gap - self.gap)
+        return log_temperature if math.isfinite(log_temperature) else None
+
+    def _steered(
+        self, state: AdaptiveState, signal: float, share: float, progress: float | None
+    ) -> float:
+        left = 1.0 if progress is None else 1 - min(1.0, progress)
+        kept = 1 - state.rate
+        pull = math.log(kept + _TINY) - math.log(1 - state.start + _TINY)
+        too_sure = signal - self.target + self.spring * left * pull
+        speed = self.up
+        if too_sure <= 0:
+            speed = self.down * (1.0 if progress is None else min(1.0, progress / self.warm))
+        return 1 - kept * math.exp(max(-self.most, min(self.most, -speed * too_sure * share)))
 
 
-SHRINK = 0.75
-"""What the outputs are multiplied by for `AdaptiveLaw.step`'s ``shrunk_loss``."""
+UNKNOWN = math.exp(1.2)  # classes that outputs count as where nothing is known of them
+NUMBERS = 10
+"""Classes that outputs count as which are numbers; and the most: with more nothing was measured."""
+
+_TINY = 1e-3
 
 
 def relative_gap(less: float, more: float) -> float | None:

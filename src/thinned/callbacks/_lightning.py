@@ -99,6 +99,15 @@ def progress(trainer: Any, total_steps: int | None = None, every: str | int = "s
     return Progress(counters.batches_done, known, share)
 
 
+def planned_passes(trainer: Any) -> float | None:
+    """Say how often each training example will be seen, by the limits; None where none says it."""
+    counters = _counters(trainer)
+    planned = planned_batches(counters)
+    if math.isfinite(planned) and math.isfinite(counters.batches_per_epoch):
+        return planned / counters.batches_per_epoch
+    return counters.max_epochs if math.isfinite(counters.max_epochs) else None
+
+
 def _counters(trainer: Any) -> Counters:
     loop = trainer.fit_loop
     epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress

@@ -14,8 +14,9 @@ from thinned._log import logger
 from ._lightning import is_stopped_by_error
 from ._monitor_keys import watched
 from ._probe import merged
-from ._probe_lightning import validation_logged
+from ._probe_lightning import validation_logged, validation_will_run, validations
 
+FEW = 10  # validations, below which a rate can hardly be found
 _FOLD = 256  # losses kept on their device before they are read, which waits for it
 
 
@@ -43,6 +44,27 @@ class TwoLosses:
     def begin(self) -> None:
         """Begin another fit, in which the validation loss has to be found anew."""
         self._known, self._told = False, set()
+
+    def expect(self, trainer: Any, planned_batches: int | None) -> None:
+        """Expect validations in a training, some tens of them.
+
+        Raises:
+            ValueError: if none will run.
+        """
+        if not validation_will_run(trainer):
+            msg = (
+                "Expected validations to adapt the rate by, found that none will run. Give fit a "
+                "validation loader and the model a validation_step that logs a loss; and let "
+                "check_val_every_n_epoch not exceed max_epochs."
+            )
+            raise ValueError(msg)
+        count = validations(trainer, planned_batches)
+        if count is not None and count < FEW:
+            logger.warning(
+                "dropout adapts at %d validations only, in large steps: it wants some tens of them "
+                "(Trainer's val_check_interval)",
+                count,
+            )
 
     def forget(self) -> None:
         """Forget the training so far."""

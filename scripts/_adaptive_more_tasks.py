@@ -1,0 +1,121 @@
+"""Tasks of `scripts/adaptive` in numbers: drawn at random, and those whose labels are numbers."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from _adaptive_data import Drawn, drawn
+from _adaptive_tasks import Task
+
+EXAMPLES = {
+    "digits": 1797,
+    "breast_cancer": 569,
+    "wine": 178,
+    "iris": 150,
+    "diabetes": 442,
+    "moons": 1000,
+    "circles": 1000,
+    "hastie": 1000,
+    "quantiles": 1000,
+    "drawn": 1000,
+}
+OFTEN = (0.3, 0.12, 0.06, 0.05, 0.08, 0.04, 0.04, 0.05, 0.05, 0.21)
+
+
+def at_random(number: int) -> Task:
+    """Draw data, size, noise, network and training; the same for the same number."""
+    draw = np.random.default_rng((77, number))
+    kind = str(draw.choice(list(EXAMPLES), p=OFTEN))
+    examples = EXAMPLES[kind]
+    size = int(math.exp(draw.uniform(math.log(30), math.log(min(1000, examples * 0.6)))))
+    val = min(int(draw.choice([30, 50, 50, 100, 200])), (examples - size) // 2)
+    test = min(600, examples - size - val)
+    noise = float(draw.choice([0.1, 0.2, 0.3, 0.4])) if draw.random() < 0.22 else 0.0
+    hidden = int(draw.choice([32, 64, 96, 128, 128, 256]))
+    layers = int(draw.choice([1, 2, 2, 2, 3]))
+    conv = bool(kind == "digits" and draw.random() < 0.3)
+    if conv:
+        layers, size = (1 if draw.random() < 0.5 else 2), min(size, 500)
+    steps = int(draw.choice([200, 400, 600, 600, 1000]))
+    validations = int(draw.choice([10, 20, 30, 30, 50]))
+    batch = int(draw.choice([16, 32, 32, 64]))
+    lr = float(draw.choice([5e-4, 1e-3, 1e-3, 2e-3, 4e-3]))
+    decay = float(draw.choice([0, 0, 0, 1e-4]))
+    return Task(
+        f"r{number:03d}_{kind}{size}{'c' if conv else ''}{f'n{100 * noise:.0f}' if noise else ''}",
+        problem(draw) if kind == "drawn" else kind,
+        size,
+        val=val,
+        test=test,
+        noise=noise,
+        hidden=hidden,
+        layers=layers,
+        conv=conv,
+        lr=lr,
+        weight_decay=decay,
+        steps=steps,
+        batch=batch,
+        every=max(1, steps // validations),
+    )
+
+
+def problem(draw: np.random.Generator) -> Drawn:
+    """Draw the arguments of ``make_classification``."""
+    features = int(draw.choice([10, 20, 40, 80]))
+    informative = int(max(4, features * draw.uniform(0.15, 0.6)))
+    classes = int(draw.choice([2, 2, 3, 4, 6, 8]))
+    clusters = 1 if classes > 4 or draw.random() < 0.5 else 2
+    if classes * clusters > 2**informative:
+        clusters = 1
+    return drawn(
+        n_features=features,
+        n_informative=informative,
+        n_redundant=int(draw.integers(0, features - informative)) if features > informative else 0,
+        n_classes=classes,
+        n_clusters_per_class=clusters,
+        class_sep=float(draw.choice([0.5, 0.7, 1.0, 1.5, 2.0])),
+        flip_y=float(draw.choice([0.01, 0.01, 0.01, 0.1, 0.2])),
+    )
+
+
+def _enough(numbers: range) -> Mapping[str, Task]:
+    tasks = (at_random(number) for number in numbers)
+    return {task.name: task for task in tasks if task.test >= 100}
+
+
+CHOSEN_ON = _enough(range(96))
+"""The fourth law's constants were chosen on these (and on the development tasks)."""
+
+FRESH = _enough(range(96, 144))
+"""No law had been run on these before the fourth was fixed."""
+
+NUMBERS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task("progression60", "progression", 60, test=300),
+        Task("progression150", "progression", 150, test=200),
+        Task("progression300", "progression", 300, val=40, test=100, lr=5e-4),
+        Task("friedman1_60", drawn(make="friedman1", noise=1.0), 60),
+        Task("friedman1_200", drawn(make="friedman1", noise=1.0), 200),
+        Task("friedman1_noisy", drawn(make="friedman1", noise=5.0, n_features=20), 200),
+        Task("friedman1_deep", drawn(make="friedman1", noise=2.0), 300, layers=3, hidden=64),
+        Task("friedman2_100", drawn(make="friedman2", noise=100.0), 100),
+        Task("friedman3_100", drawn(make="friedman3", noise=0.3), 100),
+        Task(
+            "linear100", drawn(make="regression", n_features=40, n_informative=20, noise=50.0), 100
+        ),
+        Task(
+            "linear50_wide",
+            drawn(make="regression", n_features=20, n_informative=10, noise=150.0),
+            50,
+            hidden=256,
+        ),
+        Task(
+            "linear300_short",
+            drawn(make="regression", n_features=60, n_informative=30, noise=100.0),
+            300,
+            steps=400,
+        ),
+    )
+}
+"""Labels are numbers, the loss is the squared error. No constant was chosen on them."""

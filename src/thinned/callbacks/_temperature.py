@@ -1,0 +1,161 @@
+"""The temperature of a validation: read off its outputs and labels, or by running it again."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thinned.surgery._places import places
+from thinned.surgery._structure import WEIGHTED
+
+from ._calibration import of_three
+from ._label_sums import NumberSums, Sums, readings, squeezed, tensors
+from ._monitor_keys import SUFFIX
+from ._probe_state import Snapshot
+from ._scaled_outputs import Scaled
+
+_CLOSE = 1e-4  # how near the loss of a reading has to come to the loss that was logged
+
+
+class Temperature:
+    """Finds the log of the temperature that the validation labels call for.
+
+    A hook sees what the output layer gives in the user's own ``validation_step``; with the labels
+    of the batch that gives losses at other temperatures, at no cost. Whether outputs and labels are
+    read rightly is seen by the loss that was logged: theirs has to be the same. Where it is not
+    (smoothed labels, weights of classes, layers behind the last one), the validation runs twice
+    more, with smaller and with larger outputs; that leaves no trace, as :class:`Probe` does not.
+
+    Args:
+        whose: the callback that asks.
+
+    Attributes:
+        classes: number of classes that the outputs seem to tell apart; None if unknown.
+    """
+
+    def __init__(self, whose: str) -> None:
+        self.whose = whose
+        self.classes: int | None = None
+        self._layers: list[nn.Module] = []
+        self._layer: nn.Module | None = None
+        self._handles: list[Any] = []
+        self._output: Tensor | None = None
+        self._snapshots: list[Snapshot] = []
+        self._found: dict[int, dict[str, tuple[int, Sums]]] = {}  # by loader, by reading
+        self._rows: dict[int, int] = {}
+        self._numbers = False
+        self._misread: set[str] = set()
+        self._known = False
+
+    def start(self, module: nn.Module) -> None:
+        """Find the layers that can give the outputs; in compiled code no hook might be seen."""
+        trained = [
+            place.module
+            for place in places(module)
+            if isinstance(place.module, WEIGHTED)
+            and any(parameter.requires_grad for parameter in place.module.parameters())
+        ]
+        compiled = getattr(module, "_compiler_ctx", None) is not None or any(
+            type(part).__name__ == "OptimizedModule" or part._compiled_call_impl is not None
+            for part in module.modules()
+        )
+        self._layers = [] if compiled else trained
+        self._layer = self._layers[-1] if self._layers else None
+        self._misread, self._known = set(), False
+        width = getattr(self._layer, "out_features", getattr(self._layer, "out_channels", 1))
+        self.classes = width if width > 1 else None  # until a sanity check says more
+
+    def before_validation(self, module: nn.Module, *, sanity: bool) -> None:
+        """Look at the outputs from now on: in a sanity check at which layer is called last."""
+        self.stop()
+        self._found, self._rows, self._snapshots, self._numbers = {}, {}, [], False
+        if self._layer is None:
+            return
+        for layer in self._layers if sanity else [self._layer]:
+            self._handles.append(layer.register_forward_hook(self._see))
+        if not sanity and not self._known:
+            self._snapshots = [Snapshot(module), Snapshot(module)]  # each can be lent once
+
+    def during_validation(self, batch: Any, loader: int) -> None:
+        """Take a batch's outputs and labels."""
+        output, self._output = self._output, None
+        if output is None or not output.dim():
+            return
+        held = list(tensors(batch))
+        if loader not in self._found:
+            found = readings(output, held)
+            self._found[loader] = {k: v for k, v in found.items() if k not in self._misread}
+        for place, sums in self._found[loader].values():
+            if place < len(held):
+                sums.add(squeezed(output, held[place]), held[place])
+        self._rows[loader] = self._rows.get(loader, 0) + len(output)
+        self._numbers = bool(held) and _is_numbers(held[-1])
+
+    def after_sanity_check(self) -> None:
+        """Take the hooks out, and what was seen of the classes."""
+        self.stop()
+        for _, sums in itertools.chain(*(found.values() for found in self._found.values())):
+            of_two = isinstance(sums, NumberSums) and not self._numbers
+            self.classes = 2 if of_two else sums.classes
+            return
+
+    def stop(self) -> None:
+        """Take the hooks out."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._output = [], None
+
+    def read(self, trainer: Any, monitor: str, loss: float) -> float | None:
+        """Return the log of the temperature when a validation ends; None where there is none.
+
+        Args:
+            trainer: the trainer, at the end of a validation.
+            monitor: key of the validation loss.
+            loss: its value.
+        """
+        self.stop()
+        index = int(monitor.partition(SUFFIX)[2] or 0)
+        snapshots, self._snapshots = self._snapshots, []
+        if self._layer is None or not math.isfinite(loss):
+            return None
+        apart: dict[str, float] = {}
+        read: dict[str, float] = {}
+        for name, sums, state in self._of_all_ranks(trainer, index):
+            apart[name] = min(abs(each - loss) for each in sums.losses(state))
+            read[name] = sums.log_temperature(state)
+        right = [name for name in apart if apart[name] <= _CLOSE * abs(loss) + 1e-6]
+        self._misread |= apart.keys() - set(right)
+        self._known = bool(right)
+        if right:
+            return read[min(right, key=apart.__getitem__)]
+        if not snapshots:
+            return None
+        scaled = Scaled(self._layer, about_mean=self._numbers, whose=self.whose)
+        found = scaled.losses(trainer, snapshots, monitor)
+        if found is None:
+            self._layer = None if scaled.failed else self._layer
+            return None
+        count = self._rows.get(index, 0) * trainer.world_size
+        return of_three(found[0], loss, found[1], count, 2 * abs(loss) if self._numbers else 1.0)
+
+    def _see(self, layer: nn.Module, inputs: Any, output: Any) -> None:
+        self._layer = layer
+        self._output = output.detach() if isinstance(output, Tensor) else None
+
+    def _of_all_ranks(self, trainer: Any, index: int) -> Iterator[tuple[str, Sums, list[Tensor]]]:
+        own = self._found.get(index, {})
+        states = {name: sums.state() for name, (_, sums) in own.items()}
+        every = [states] * trainer.world_size
+        if trainer.world_size > 1:
+            torch.distributed.all_gather_object(every, states)
+        for name, (_, sums) in own.items():
+            if all(name in each for each in every):
+                parts = zip(*(each[name] for each in every), strict=True)
+                yield name, sums, [torch.stack(part).sum(0) for part in parts]
+
+
+def _is_numbers(target: Tensor) -> bool:
+    return target.is_floating_point() and not bool(((target == 0) | (target == 1)).all())
