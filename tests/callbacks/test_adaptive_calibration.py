@@ -79,19 +79,31 @@ def test_the_table_is_the_loss_with_wrong_labels():
 @pytest.mark.parametrize(
     ("shape", "dim"), [((6, 5), 1), ((6, 5, 7), 1), ((6, 7, 5), 2), ((6, 5, 4, 3), 1)], ids=str
 )
-def test_batches_dimensions_and_ignored_labels_add_up_to_the_cross_entropy(shape, dim):
+@pytest.mark.parametrize("ignored", [-100, 255])
+def test_batches_dimensions_and_ignored_labels_add_up_to_the_cross_entropy(shape, dim, ignored):
     logits = torch.randn(shape)
     labels = torch.randint(5, shape[:dim] + shape[dim + 1 :])
-    labels.view(-1)[::4] = -100
+    labels.view(-1)[::4] = ignored
     sums = ClassSums(dim)
     for part in (slice(0, 4), slice(4, 6)):
         sums.add(logits[part], labels[part])
     state = sums.state()
-    both = [F.cross_entropy(logits[p].movedim(dim, 1), labels[p]) for p in (slice(4), slice(4, 6))]
-    whole = F.cross_entropy(logits.movedim(dim, 1), labels)
+    both = [
+        F.cross_entropy(logits[part].movedim(dim, 1), labels[part], ignore_index=ignored)
+        for part in (slice(4), slice(4, 6))
+    ]
+    whole = F.cross_entropy(logits.movedim(dim, 1), labels, ignore_index=ignored)
     of_batches = (4 * both[0] + 2 * both[1]) / 6  # as Lightning does
     assert sums.losses(state) == pytest.approx([whole.item(), of_batches.item()], rel=1e-5)
     assert sums.classes == 5
+
+
+def test_language_models_tell_the_next_label():
+    logits, labels = torch.randn(6, 7, 5), torch.randint(5, (6, 7))
+    sums = ClassSums(2, shift=True)
+    sums.add(logits, labels)
+    expected = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    assert sums.losses(sums.state()) == pytest.approx([expected.item()] * 2, rel=1e-5)
 
 
 def test_one_logit_of_two_classes():
@@ -168,8 +180,9 @@ def test_three_losses_of_logits_agree_with_the_table():
     [
         ((8, 3), [("x", (8, 5)), ("i", (8,))], ["1 of dim 1"]),
         ((8, 3, 4), [("i", (8, 4))], ["0 of dim 1"]),
-        ((8, 4, 3), [("i", (8, 4))], ["0 of dim 2"]),
-        ((8, 4, 4), [("i", (8, 4))], ["0 of dim 1", "0 of dim 2"]),
+        ((8, 4, 3), [("i", (8, 4))], ["0 of dim 2", "0 of the next"]),
+        ((8, 1, 3), [("i", (8, 1))], ["0 of dim 2"]),
+        ((8, 4, 4), [("i", (8, 4))], ["0 of dim 1", "0 of dim 2", "0 of the next"]),
         ((8, 1), [("x", (8,))], ["0 numbers", "0 of two"]),
         ((8, 1), [("i", (8,))], ["0 of two"]),
         ((8,), [("i", (8,))], ["0 of two"]),

@@ -133,6 +133,29 @@ def test_batches_may_be_dicts_with_much_else():
     assert found[-1] == pytest.approx(sums.log_temperature(sums.state()), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Trying to infer the `batch_size`:UserWarning")
+def test_a_tensor_whose_shape_fits_by_chance_breaks_nothing(again):
+    class Lengths(Kept):
+        def training_step(self, batch, batch_idx):
+            return super().training_step(batch[:2], batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            super().validation_step(batch[:2], batch_idx)
+
+    def collate(rows):
+        x, y = (torch.stack(part) for part in zip(*rows, strict=True))
+        return x, y, torch.ones(8, dtype=torch.long)  # as long as a batch, but the last one
+
+    data = DataLoader(tiny.dataset(20), batch_size=8, collate_fn=collate)
+    adaptive, module = AdaptiveDropout(), Lengths()
+    tiny.fit([adaptive], module=module, train=data, val=data, max_epochs=2)
+    sums = ClassSums(1)
+    for x, y, _ in data:
+        sums.add(module.net.eval()(x), y)
+    assert temperatures(adaptive)[-1] == pytest.approx(sums.log_temperature(sums.state()), rel=1e-5)
+    assert not again
+
+
 def test_labels_that_cannot_be_told_apart_at_first_are_later():
     """With all logits 0 every label has the same loss."""
 

@@ -82,6 +82,12 @@ def test_ranks_agree_on_an_adaptive_rate_and_its_losses(folder, name):
     assert all(a != b for a, b in zip(first["masks"], second["masks"], strict=True))
 
 
+def test_the_temperature_is_that_of_the_whole_validation_set(folder):
+    found = [row["log_temperature"] for row in both(folder, "adaptive")[0]["history"][:4]]
+    for whole in both(folder, "adaptive.whole"):
+        assert found == pytest.approx(whole, rel=1e-4)
+
+
 def test_resumed_between_validations_an_adaptive_run_ends_as_it_would_have(folder):
     whole, resumed = both(folder, "adaptive")[0], both(folder, "adapted")[0]
     assert len(resumed["rates"]) == 5

@@ -30,6 +30,7 @@ from thinned.callbacks import (
     RandomState,
     RunRecord,
 )
+from thinned.callbacks._label_sums import ClassSums
 from thinned.schedules import Linear
 
 
@@ -150,12 +151,30 @@ def scenario_alike(folder):
     fit(folder, "alike", callbacks, scheduler, tiny.TinyModule())
 
 
+class Whole(pl.Callback):
+    """Computes the temperature of the whole validation set, on each rank by itself."""
+
+    def __init__(self, path):
+        self.path, self.found = path, []
+
+    def on_validation_end(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            sums = ClassSums(1)
+            for x, y in tiny.loader(32, seed=1):
+                sums.add(pl_module.net(x), y)
+            self.found.append(sums.log_temperature(sums.state()))
+
+    def teardown(self, trainer, pl_module, stage):
+        Path(f"{self.path}.whole.{trainer.global_rank}.json").write_text(json.dumps(self.found))
+
+
 def adaptive(folder, name, **options):
     from torchdata.stateful_dataloader import StatefulDataLoader
 
     found = AdaptiveDropout("val_loss")
     save = tiny.saver(folder / "adapted", filename="{step}", every_n_train_steps=1)
-    callbacks = [found, RandomState(), OverfittingMonitor("val_loss"), save]
+    whole = Whole(folder / name)
+    callbacks = [found, RandomState(), OverfittingMonitor("val_loss"), save, whole]
     train = StatefulDataLoader(tiny.dataset(64), batch_size=8)
     trainer, module = {"val_check_interval": 2}, tiny.TinyModule()
     fit(folder, name, callbacks, found, module, trainer=trainer, train=train, **options)

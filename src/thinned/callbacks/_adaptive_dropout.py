@@ -227,15 +227,9 @@ class AdaptiveDropout(RateCallback):
         sure = self._temperature.read(trainer, self.monitor or "", found["val_loss"])
         now = progress(trainer)
         self._planned = now.batches_planned
-        row: dict[str, Any] = {
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-            "batches": now.batches_done,
-            "monitor": self.monitor,
-            **found,
-            "log_temperature": sure,
-            "rate": self.rate,
-        }
+        row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row |= {"batches": now.batches_done, "monitor": self.monitor, **found}
+        row |= {"log_temperature": sure, "rate": self.rate}
         if all(map(math.isfinite, found.values())):
             done = now.fraction
             self._state = self.law.step(self._state, **found, log_temperature=sure, progress=done)
@@ -287,9 +281,10 @@ class AdaptiveDropout(RateCallback):
         classes = trainer.strategy.broadcast(self._temperature.classes)
         passes = planned_passes(trainer)
         self._state = self.law.begin(passes, classes)
-        known = "?" if passes is None else f"{passes:.3g}"
-        said = f"{known} passes over the training set, {classes or '?'} classes"
-        logger.info("dropout begins at %.2f: %s", self.rate, said)
+        known = ["?" if each is None else f"{each:.3g}" for each in (passes, classes)]
+        logger.info(
+            "dropout begins at %.2f: %s passes over the data, %s classes", self.rate, *known
+        )
 
     def _set(self) -> None:
         for group in self._groups:

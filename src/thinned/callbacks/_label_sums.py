@@ -45,20 +45,24 @@ class ClassSums:
 
     Args:
         dim: the dimension of the classes in the output; None for one logit of two classes.
+        shift: each output [rows, position, classes] tells the label of the next position, as
+            language models do.
     """
 
-    def __init__(self, dim: int | None) -> None:
-        self.dim, self.classes = dim, 0
+    def __init__(self, dim: int | None, *, shift: bool = False) -> None:
+        self.dim, self.shift, self.classes = dim, shift, 0
         self._each: list[list[Tensor]] = []
 
     def add(self, output: Tensor, target: Tensor) -> None:
-        """Add a batch; classes below 0 are ignored, as by `cross_entropy`."""
+        """Add a batch; what is no class (-100, 255) is an index that the loss ignores."""
+        if self.shift:
+            output, target = output[:, :-1], target[:, 1:]
         if self.dim is None:
             output = torch.stack([torch.zeros_like(output), output], -1)
         logits = output.detach().movedim(-1 if self.dim is None else self.dim, -1).flatten(0, -2)
         self.classes = logits.shape[-1]
         labels = target.flatten().long()
-        counted = labels >= 0
+        counted = (labels >= 0) & (labels < self.classes)
         labels = labels.clamp(0, self.classes - 1)
         most = max(1, _NUMBERS // self.classes)
         parts = zip(torch.split(logits, most), torch.split(labels, most), strict=True)
@@ -159,6 +163,8 @@ def readings(output: Tensor, held: Sequence[Tensor]) -> dict[str, tuple[int, Sum
             for dim in dict.fromkeys((1, output.dim() - 1)):
                 if output.shape[:dim] + output.shape[dim + 1 :] == shape:
                     found[f"{place} of dim {dim}"] = place, ClassSums(dim)
+                    if dim == 2 and shape[1] > 1 and output.dim() == 3:
+                        found[f"{place} of the next"] = place, ClassSums(dim, shift=True)
     return found
 
 

@@ -85,12 +85,13 @@ class Temperature:
         if output is None or not output.dim():
             return
         held = list(tensors(batch))
-        if loader not in self._found:
-            found = readings(output, held)
-            self._found[loader] = {k: v for k, v in found.items() if k not in self._misread}
-        for place, sums in self._found[loader].values():
-            if place < len(held):
-                sums.add(squeezed(output, held[place]), held[place])
+        fits = readings(output, held)
+        wanted = {name: each for name, each in fits.items() if name not in self._misread}
+        found = self._found.setdefault(loader, wanted)
+        for name in found.keys() - fits.keys():
+            del found[name]  # a coincidence of shapes
+        for place, sums in found.values():
+            sums.add(squeezed(output, held[place]), held[place])
         self._rows[loader] = self._rows.get(loader, 0) + len(output)
         self._numbers = bool(held) and _is_numbers(held[-1])
 
