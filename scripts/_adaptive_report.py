@@ -28,19 +28,20 @@ def show(folder: pathlib.Path, names: list[str]) -> None:
     print(of_tasks(tasks), of_methods(tasks), sep="\n\n")
 
 
-def write(folder: pathlib.Path, names: list[str]) -> None:
-    """Put tables into the page, and draw its pictures."""
+def write(folder: pathlib.Path, names: list[str], kind: str) -> None:
+    """Put the tables of a set of tasks into the page; of the ten its pictures too."""
     tasks = read(folder, names)
     text = PAGE.read_text()
-    for name, table in (("tasks", of_tasks(tasks)), ("methods", of_methods(tasks))):
+    for name, table in ((f"{kind}, tasks", of_tasks(tasks)), (kind, of_methods(tasks))):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
         text = re.sub(
             pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
         )
     PAGE.write_text(text)
-    picture.regrets(tasks, OURS, PAGE.with_name("adaptive-regret.svg"))
-    runs = {task.task: load(folder, task.task) for task in tasks}
-    picture.rates(tasks, runs, OURS, PAGE.with_name("adaptive-rates.svg"))
+    if kind == "ten":
+        picture.regrets(tasks, OURS, PAGE.with_name("adaptive-regret.svg"))
+        runs = {task.task: load(folder, task.task) for task in tasks}
+        picture.rates(tasks, runs, OURS, PAGE.with_name("adaptive-rates.svg"))
 
 
 def of_tasks(tasks: list[TaskScores]) -> str:
