@@ -6,7 +6,15 @@ import pytest
 
 from helpers import records
 from thinned.metrics import Verdict
-from thinned.report import Record, coloured, compare, read_run, write_compare_page, write_page
+from thinned.report import (
+    RateRow,
+    Record,
+    coloured,
+    compare,
+    read_run,
+    write_compare_page,
+    write_page,
+)
 from thinned.report._answer import answer, command
 from thinned.report._compare_figures import curves, differences, means
 from thinned.report._course import Course, course, guess_mode, main_metric, train_key
@@ -190,6 +198,27 @@ def test_an_override_that_was_given_is_replaced(tmp_path):
     assert command(record, said, went) == "thinned train data=wine schedule.rate=0.3"
     record.overrides = ["model.widths=[64, 64]"]
     assert command(record, said, went) == "thinned train 'model.widths=[64, 64]' schedule.rate=0.3"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "rates"), [("raise the rate", "0.7"), ("lower the rate", "0.3"), ("", "0.3,0.5,0.7")]
+)
+def test_a_rate_that_was_found_is_compared_with_constants(tmp_path, remedy, rates):
+    adaptive = {"_target_": "thinned.callbacks.AdaptiveDropout", "monitor": None}
+    record = Record(
+        tmp_path,
+        config={"schedule": None, "callbacks": {"adaptive": adaptive}},
+        overrides=["experiment=adaptive", "callbacks.adaptive.highest=0.8"],
+        rates=[RateRow(0, 0, None, {"all": 0.504}, {})],
+    )
+    said = Verdict("overfitting", 0.9, (), "", remedy)
+    found = command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
+    several = "-m " if "," in rates else ""
+    seeds = " seed=1,2,3,4,5" if several else ""
+    assert found == (
+        f"thinned train {several}experiment=adaptive callbacks=default schedule=constant "
+        f"schedule.rate={rates}{seeds}"
+    )
 
 
 def test_metrics_are_found_by_their_names(tmp_path):

@@ -178,7 +178,8 @@ def command(record: Record, said: Verdict, went: Course) -> str:
     if "schedule" in record.config and isinstance(record.config["schedule"], (Mapping, type(None))):
         change = _change(record, said, went)
         changed = {each.partition("=")[0] for each in change}
-        kept = [e for e in record.overrides if e.lstrip("+").partition("=")[0] not in changed]
+        named = [(e, e.lstrip("+~").partition("=")[0]) for e in record.overrides]
+        kept = [e for e, name in named if name not in changed and name.split(".")[0] not in changed]
         several = ["-m"] if any("," in each for each in change) else []
         return shlex.join(["thinned", "train", *several, *kept, *change]) if change else ""
     code = re.search(r"thinned\.\w+\([^)]*\)|Trainer\([^)]*\)", said.action)
@@ -194,11 +195,12 @@ def _change(record: Record, said: Verdict, went: Course) -> list[str]:
     settings = flat({"schedule": record.config["schedule"] or {}})
     names = [f"schedule.{name}" for name in _RATE_NAMES]
     name = next((n for n in names if isinstance(settings.get(n), (int, float))), None)
-    now = float(settings[name]) if name else 0.0
+    adapted = _adapted(record)
+    now = float(settings[name]) if name else adapted or 0.0
     higher, lower = min(0.9, now + STEP), max(0.0, now - STEP)
     if said.remedy == "raise the rate":
         wanted = [higher]
-    elif said.remedy == "lower the rate" and name:
+    elif said.remedy == "lower the rate" and (name or adapted):
         wanted = [lower]
     elif not said.remedy and said.confidence:  # between two verdicts only a comparison decides
         wanted = sorted({lower, now, higher})
@@ -206,4 +208,17 @@ def _change(record: Record, said: Verdict, went: Course) -> list[str]:
         return []
     rates = ",".join(short(rate, 3) for rate in wanted)
     seeds = ["seed=1,2,3,4,5"] if len(wanted) > 1 else []
-    return [f"{name}={rates}", *seeds] if name else [_CONSTANT, f"schedule.rate={rates}", *seeds]
+    if name:
+        return [f"{name}={rates}", *seeds]
+    constant = [_CONSTANT, f"schedule.rate={rates}", *seeds]
+    return constant if adapted is None else ["callbacks=default", *constant]  # one sets the rate
+
+
+def _adapted(record: Record) -> float | None:
+    """The last rate, rounded, of a run whose rate was found while training."""
+    settings = flat({"callbacks": record.config.get("callbacks") or {}})
+    found = any(str(value).endswith(".AdaptiveDropout") for value in settings.values())
+    held = [rates for row in record.rates if (rates := row.groups or row.sites)]
+    if not found or not held:
+        return None
+    return round(sum(held[-1].values()) / len(held[-1]), 2)
