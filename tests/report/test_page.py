@@ -15,7 +15,8 @@ from thinned.report import (
     write_compare_page,
     write_page,
 )
-from thinned.report._answer import answer, command
+from thinned.report._answer import answer
+from thinned.report._command import command
 from thinned.report._compare_figures import curves, differences, means
 from thinned.report._course import Course, course, guess_mode, main_metric, train_key
 from thinned.report._figures import values

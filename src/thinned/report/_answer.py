@@ -1,14 +1,10 @@
 """The first screen: what a run comes to, in one sentence, with its evidence and what to do."""
 
 import math
-import re
-import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from thinned.metrics._verdict import Verdict
-from thinned.metrics._verdict_words import STEP
-from thinned.report._choices import flat
+from thinned.report._command import command
 from thinned.report._course import Course, course, main_metric
 from thinned.report._format import short, signed
 from thinned.report._judge import judge
@@ -21,8 +17,6 @@ TONES = {
     "underfitting": ("warn", "↘"),
     "not enough evidence": ("calm", "?"),
 }
-_CONSTANT = "schedule=constant"
-_RATE_NAMES = ("rate", "end", "high", "start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,63 +156,3 @@ def _tiles(record: Record, went: Course) -> list[Tile]:
         value = " to ".join(short(rate, 3) for rate in sorted({min(last_rates), max(last_rates)}))
         tiles.append(Tile("rate at the end", value, f"highest {short(peak, 3)}"))
     return tiles
-
-
-def command(record: Record, said: Verdict, went: Course) -> str:
-    """What to copy: the overrides for the Hydra application, else the code the action names.
-
-    Example:
-        >>> from pathlib import Path
-        >>> config = {"schedule": {"_target_": "thinned.schedules.Constant", "rate": 0.1}}
-        >>> record = Record(Path("r"), config=config, overrides=["seed=1"])
-        >>> said = Verdict("overfitting", 0.9, (), "", remedy="raise the rate")
-        >>> command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
-        'thinned train seed=1 schedule.rate=0.3'
-    """
-    if "schedule" in record.config and isinstance(record.config["schedule"], (Mapping, type(None))):
-        change = _change(record, said, went)
-        changed = {each.partition("=")[0] for each in change}
-        named = [(e, e.lstrip("+~").partition("=")[0]) for e in record.overrides]
-        kept = [e for e, name in named if name not in changed and name.split(".")[0] not in changed]
-        several = ["-m"] if any("," in each for each in change) else []
-        return shlex.join(["thinned", "train", *several, *kept, *change]) if change else ""
-    code = re.search(r"thinned\.\w+\([^)]*\)|Trainer\([^)]*\)", said.action)
-    return code[0] if code else ""
-
-
-def _change(record: Record, said: Verdict, went: Course) -> list[str]:
-    """The overrides that do what the verdict says."""
-    if said.remedy == "train longer":
-        return [f"trainer.max_epochs={2 * (int(went.last_epoch) + 1)}"]
-    if said.remedy == "train less":
-        return [f"trainer.max_epochs={int(went.best_epoch) + 1}"]
-    settings = flat({"schedule": record.config["schedule"] or {}})
-    names = [f"schedule.{name}" for name in _RATE_NAMES]
-    name = next((n for n in names if isinstance(settings.get(n), (int, float))), None)
-    adapted = _adapted(record)
-    now = float(settings[name]) if name else adapted or 0.0
-    higher, lower = min(0.9, now + STEP), max(0.0, now - STEP)
-    if said.remedy == "raise the rate":
-        wanted = [higher]
-    elif said.remedy == "lower the rate" and (name or adapted):
-        wanted = [lower]
-    elif not said.remedy and said.confidence:  # between two verdicts only a comparison decides
-        wanted = sorted({lower, now, higher})
-    else:
-        return []
-    rates = ",".join(short(rate, 3) for rate in wanted)
-    seeds = ["seed=1,2,3,4,5"] if len(wanted) > 1 else []
-    if name:
-        return [f"{name}={rates}", *seeds]
-    constant = [_CONSTANT, f"schedule.rate={rates}", *seeds]
-    return constant if adapted is None else ["callbacks=default", *constant]  # one sets the rate
-
-
-def _adapted(record: Record) -> float | None:
-    """The last rate, rounded, of a run whose rate was found while training."""
-    settings = flat({"callbacks": record.config.get("callbacks") or {}})
-    found = any(str(value).endswith(".AdaptiveDropout") for value in settings.values())
-    held = [rates for row in record.rates if (rates := row.groups or row.sites)]
-    if not found or not held:
-        return None
-    return round(sum(held[-1].values()) / len(held[-1]), 2)
