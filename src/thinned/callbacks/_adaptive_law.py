@@ -33,15 +33,17 @@ class AdaptiveLaw:
 
     1. The start grows with the number of times that each example will be seen, and falls with the
        number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`.
-    2. Until something is learned the rate falls fast, to half the start at the lowest: a rate at
-       which nothing is learned is too high, whatever comes later.
+    2. Until something is learned the rate falls fast, to a quarter of the start at the lowest: a
+       rate at which nothing is learned is too high, whatever comes later. Where it had to fall, what
+       is said of the start below holds for the rate at which learning began.
     3. From then on what counts is the log-temperature: what the outputs would have to be divided by
        for the lowest validation loss (see `_calibration`). While it is above a small target, the
        network is surer than it is right, and the share of units that are kept shrinks in
        proportion; while it is below, it grows, more slowly, and slower still early on: a network
        that is not sure yet may just not have been trained for long. A spring that fades over the
        run pulls towards the start.
-    4. While the training loss, dropout on, is far below the validation loss, some rate is kept.
+    4. The farther the training loss, dropout on, is below the validation loss, the nearer to the
+       start the rate is kept: there is something to hold back.
 
     Where there is no log-temperature, the training loss (dropout on) against the validation loss
     takes its place, and counts for less: a network that fits its training set in spite of dropout
@@ -58,15 +60,16 @@ class AdaptiveLaw:
         high: the highest rate.
         fast: fall of the rate, over a whole training run, while nothing is learned.
         search: share of the start at which that fall ends.
+        patience: share of the training before which it does not begin.
         up: how fast the share of kept units shrinks, per run and unit of log-temperature.
         down: how fast it grows.
         warm: share of the training after which it grows at full speed.
         most: the most that the logarithm of that share moves at one validation.
         target: the log-temperature that is aimed at.
         spring: log-temperature that kept units e times as many as at the start count for.
-        kept: lowest rate while the training set is fitted better than new data.
-        regain: rise towards it, over a whole training run, of a rate below it.
-        fits: training loss, as a share of validation loss, below which that is so.
+        heart: share of validation loss by which training loss has to be lower for the rate not to
+            fall below the start.
+        regain: rise of a rate that is below that, over a whole training run.
         gap: relative gap between training and validation loss that is aimed at, where there is no
             log-temperature.
         coarse: what a gap above it counts for.
@@ -78,17 +81,17 @@ class AdaptiveLaw:
         >>> law = AdaptiveLaw()
         >>> state = law.begin(epochs=100, classes=10)
         >>> round(state.rate, 2)
-        0.39
-        >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.02)
+        0.59
+        >>> state = law.step(state, train_loss=2.3, val_loss=2.3, first_loss=2.3, progress=0.06)
         >>> round(state.rate, 2), state.learning  # not a thing learned: lower, fast
-        (0.27, False)
+        (0.23, False)
         >>> losses = {"train_loss": 0.3, "val_loss": 0.9}
-        >>> state = law.step(state, **losses, log_temperature=0.6, progress=0.04)
+        >>> state = law.step(state, **losses, log_temperature=0.6, progress=0.08)
         >>> round(state.rate, 2), state.learning  # surer than it is right: higher
-        (0.45, True)
+        (0.41, True)
     """
 
-    base: float = -0.1
+    base: float = 0.1
     per_decade: float = 0.45
     per_class: float = 0.18
     lowest_start: float = 0.1
@@ -97,16 +100,16 @@ class AdaptiveLaw:
     low: float = 0.0
     high: float = 0.95
     fast: float = 6.0
-    search: float = 0.5
+    search: float = 0.25
+    patience: float = 0.05
     up: float = 30.0
-    down: float = 12.0
-    warm: float = 0.3
+    down: float = 8.0
+    warm: float = 0.5
     most: float = 1.0
     target: float = 0.15
     spring: float = 0.2
-    kept: float = 0.15
+    heart: float = 0.8
     regain: float = 1.0
-    fits: float = 0.9
     gap: float = 0.3
     coarse: float = 0.2
     fallen: float = 0.975
@@ -159,17 +162,18 @@ class AdaptiveLaw:
         fell = val_loss < first - (1 - self.fallen) * abs(first)
         fell = fell or train_loss < first - (1 - self.fitted) * abs(first)
         learning = state.learning or fell
+        anchored = state if state.learning or not learning else _anchored(state)
         if learning:
-            rate = self._steered(state, signal, share, progress)
-            fits = train_loss < val_loss - (1 - self.fits) * abs(val_loss)
-            floor = min(self.kept, state.start, state.rate + self.regain * share)
-            low = max(self.low, floor) if fits else self.low
+            rate = self._steered(anchored, signal, share, progress)
+            low = max(self.low, self._floor(anchored, train_loss, val_loss, share))
+        elif progress is not None and progress < self.patience:
+            rate = low = state.rate
         else:
             rate = state.rate - self.fast * share
             low = min(max(self.low, self.search * state.start), state.rate)
         return AdaptiveState(
             rate=max(low, min(self.high, rate)),
-            start=state.start,
+            start=anchored.start,
             progress=state.progress if progress is None else progress,
             first=first,
             learning=learning,
@@ -195,8 +199,21 @@ class AdaptiveLaw:
         too_sure = signal - self.target + self.spring * left * pull
         speed = self.up
         if too_sure <= 0:
-            speed = self.down * (1.0 if progress is None else min(1.0, progress / self.warm))
+            speed = self.down * (1.0 if progress is None else min(1.0, progress / self.warm) ** 2)
         return 1 - kept * math.exp(max(-self.most, min(self.most, -speed * too_sure * share)))
+
+
+    def _floor(
+        self, state: AdaptiveState, train_loss: float, val_loss: float, share: float
+    ) -> float:
+        gap = (val_loss - train_loss) / abs(val_loss) if val_loss else 0.0
+        floor = state.start * min(1.0, max(0.0, gap / self.heart))
+        return min(floor, state.rate + self.regain * share)  # no jumps
+
+
+def _anchored(state: AdaptiveState) -> AdaptiveState:
+    """The spring's end where the network began to learn, if the rate had to fall for that."""
+    return dataclasses.replace(state, start=min(state.start, state.rate))
 
 
 UNKNOWN = math.exp(1.2)  # classes that outputs count as where nothing is known of them
