@@ -1,5 +1,6 @@
-"""Tasks of `scripts/adaptive` in numbers: drawn at random, and those whose labels are numbers."""
+"""More tasks of `scripts/adaptive`: drawn at random, trained as the ten are, and of numbers."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -84,10 +85,35 @@ def _enough(numbers: range) -> Mapping[str, Task]:
 
 
 CHOSEN_ON = _enough(range(96))
-"""The fourth law's constants were chosen on these (and on the development tasks)."""
+"""The fourth law's constants were chosen on these, on `LIKE_TEN`, and on the development tasks."""
 
 FRESH = _enough(range(96, 144))
-"""No law had been run on these before the fourth was fixed."""
+"""No constant was chosen on these; a first form of the fourth law had been run on them."""
+
+LIKE_TEN: Mapping[str, Task] = {
+    task.name: dataclasses.replace(task, test=400)
+    for task in (
+        *(Task(f"digits{size}", "digits", size) for size in (50, 80, 140, 280, 400, 750)),
+        Task("digits130_ln10", "digits", 130, noise=0.1),
+        Task("digits300_ln20", "digits", 300, noise=0.2),
+        Task("digits150_ln30", "digits", 150, noise=0.3),
+        Task("bc60", "breast_cancer", 60),
+        Task("bc150", "breast_cancer", 150),
+        Task("bc200_ln10", "breast_cancer", 200, noise=0.1),
+        Task("wine30", "wine", 30),
+        Task("wine70", "wine", 70),
+        Task("iris60", "iris", 60, val=40),
+        Task("diabetes80", "diabetes", 80),
+        Task("diabetes200", "diabetes", 200),
+        Task("mkc150", drawn(n_features=30, n_informative=8, n_redundant=8, n_classes=3), 150),
+        Task("mkc300", drawn(n_features=50, n_informative=15, n_redundant=10, n_classes=5), 300),
+        Task("mkc100", drawn(n_features=20, n_informative=10, n_redundant=5, n_classes=2), 100),
+        Task("quantiles200", "quantiles", 200),
+        Task("hastie300", "hastie", 300),
+        *(Task(f"cnn_digits{size}", "digits", size, conv=True) for size in (70, 160, 300)),
+    )
+}
+"""Networks and training of the ten, other data."""
 
 NUMBERS: Mapping[str, Task] = {
     task.name: task

@@ -107,10 +107,15 @@ def test_numbers_are_standardized_and_their_loss_is_the_squared_error():
 
 
 def test_tasks_drawn_at_random_are_those_of_their_numbers_and_sets_do_not_overlap():
+    import dataclasses
+
     import _adaptive_more_tasks as more
+    import _adaptive_tasks as tasks
 
     assert more.at_random(7) == more.at_random(7) != more.at_random(8)
     assert not more.CHOSEN_ON.keys() & more.FRESH.keys()
+    ten = {dataclasses.replace(task, name="") for task in tasks.TEN.values()}
+    assert not ten & {dataclasses.replace(task, name="") for task in more.LIKE_TEN.values()}
     for task in (*more.CHOSEN_ON.values(), *more.FRESH.values()):
         split = task.split(0)
         sizes = [len(part[1]) for part in (split.train, split.val, split.test)]
