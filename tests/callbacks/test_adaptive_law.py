@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState, relative_gap
+from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState
+from thinned.callbacks._relative_gap import relative_gap
 
 LAW = AdaptiveLaw()
 STEERS = AdaptiveState(rate=0.5, start=0.5, progress=0.5, first=2.0, learning=True)
@@ -134,6 +135,26 @@ def test_it_grows_slowly_early():
     early = dataclasses.replace(STEERS, progress=0.0)
     moved = kept(0.5, step(early, **UNSURE, progress=0.06).rate)
     assert moved == pytest.approx(0.06 * LAW.down * 0.2 * (0.06 / LAW.warm) ** 2)
+
+
+def test_a_rate_that_is_not_high_does_not_fall_while_validation_loss_does():
+    low = dataclasses.replace(STEERS, rate=0.3, start=0.3, lately=1.05)
+    free = dataclasses.replace(low, lately=1.0)
+    full = kept(0.3, step(free, **UNSURE).rate)
+    assert kept(0.3, step(low, **UNSURE).rate) == pytest.approx(full * (1 - 0.05 / LAW.falls))
+    assert step(dataclasses.replace(low, lately=1.2), **UNSURE).rate == pytest.approx(0.3)
+    rising = dataclasses.replace(low, lately=0.5)
+    assert kept(0.3, step(rising, **UNSURE).rate) == pytest.approx(full)
+    high = dataclasses.replace(STEERS, lately=1.2)
+    assert step(high, **UNSURE).rate < high.rate
+
+
+def test_late_validation_losses_count_most():
+    state = step(LAW.begin(), val_loss=2.0, progress=0.1)
+    assert state.lately == 2.0
+    state = step(state, val_loss=1.0, progress=0.2)
+    assert state.lately == pytest.approx(1 + math.exp(-1))
+    assert step(state, val_loss=1.0, progress=None).lately < state.lately
 
 
 def test_a_spring_pulls_to_the_start_and_fades():

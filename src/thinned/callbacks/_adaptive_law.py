@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from ._relative_gap import relative_gap
+
 
 @dataclasses.dataclass(frozen=True)
 class AdaptiveState:
@@ -13,6 +15,7 @@ class AdaptiveState:
         start: the first rate, to which a weak spring pulls.
         progress: share of the training done at the last step of the law.
         first: validation loss of the untrained network; None until it is known.
+        lately: mean validation loss of late, the latest counting most; None until one is known.
         learning: whether a loss has fallen since then, so that the law steers.
         signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
@@ -22,6 +25,7 @@ class AdaptiveState:
     start: float
     progress: float = 0.0
     first: float | None = None
+    lately: float | None = None
     learning: bool = False
     signal: float = 0.0
     steps: int = 0
@@ -34,14 +38,14 @@ class AdaptiveLaw:
     1. The start grows with the number of times that each example will be seen, and falls with the
        number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`.
     2. Until something is learned the rate falls fast, to a quarter of the start at the lowest: a
-       rate at which nothing is learned is too high, whatever comes later. Where it had to fall, what
-       is said of the start below holds for the rate at which learning began.
+       rate at which nothing is learned is too high, whatever comes later. Where it had to fall, the
+       rate at which learning began takes the place of the start in what follows.
     3. From then on what counts is the log-temperature: what the outputs would have to be divided by
        for the lowest validation loss (see `_calibration`). While it is above a small target, the
        network is surer than it is right, and the share of units that are kept shrinks in
-       proportion; while it is below, it grows, more slowly, and slower still early on: a network
-       that is not sure yet may just not have been trained for long. A spring that fades over the
-       run pulls towards the start.
+       proportion; while it is below, it grows, more slowly, and slower still early on, or if the
+       rate is not high and validation loss still falls: a network that is not sure yet may just not
+       have been trained for long. A spring that fades over the run pulls towards the start.
     4. The farther the training loss, dropout on, is below the validation loss, the nearer to the
        start the rate is kept: there is something to hold back.
 
@@ -65,6 +69,8 @@ class AdaptiveLaw:
         down: how fast it grows.
         warm: share of the training after which it grows at full speed.
         most: the most that the logarithm of that share moves at one validation.
+        enough: rate below which it grows the more slowly the more validation loss still falls.
+        falls: fall of validation loss, over about a tenth of the training, with which it does not.
         target: the log-temperature that is aimed at.
         spring: log-temperature that kept units e times as many as at the start count for.
         heart: share of validation loss by which training loss has to be lower for the rate not to
@@ -103,9 +109,11 @@ class AdaptiveLaw:
     search: float = 0.25
     patience: float = 0.05
     up: float = 30.0
-    down: float = 8.0
+    down: float = 12.0
     warm: float = 0.5
     most: float = 1.0
+    enough: float = 0.4
+    falls: float = 0.1
     target: float = 0.15
     spring: float = 0.2
     heart: float = 0.8
@@ -164,7 +172,7 @@ class AdaptiveLaw:
         learning = state.learning or fell
         anchored = state if state.learning or not learning else _anchored(state)
         if learning:
-            rate = self._steered(anchored, signal, share, progress)
+            rate = self._steered(anchored, signal, val_loss, share, progress)
             low = max(self.low, self._floor(anchored, train_loss, val_loss, share))
         elif progress is not None and progress < self.patience:
             rate = low = state.rate
@@ -176,6 +184,7 @@ class AdaptiveLaw:
             start=anchored.start,
             progress=state.progress if progress is None else progress,
             first=first,
+            lately=_mean_of_late(state.lately, val_loss, share),
             learning=learning,
             signal=signal,
             steps=state.steps + 1,
@@ -191,7 +200,12 @@ class AdaptiveLaw:
         return log_temperature if math.isfinite(log_temperature) else None
 
     def _steered(
-        self, state: AdaptiveState, signal: float, share: float, progress: float | None
+        self,
+        state: AdaptiveState,
+        signal: float,
+        val_loss: float,
+        share: float,
+        progress: float | None,
     ) -> float:
         left = 1.0 if progress is None else 1 - min(1.0, progress)
         kept = 1 - state.rate
@@ -200,8 +214,10 @@ class AdaptiveLaw:
         speed = self.up
         if too_sure <= 0:
             speed = self.down * (1.0 if progress is None else min(1.0, progress / self.warm) ** 2)
+            if state.rate < self.enough and state.lately is not None and val_loss:
+                fall = (state.lately - val_loss) / abs(val_loss)
+                speed *= 1 - max(0.0, min(1.0, fall / self.falls))
         return 1 - kept * math.exp(max(-self.most, min(self.most, -speed * too_sure * share)))
-
 
     def _floor(
         self, state: AdaptiveState, train_loss: float, val_loss: float, share: float
@@ -216,29 +232,15 @@ def _anchored(state: AdaptiveState) -> AdaptiveState:
     return dataclasses.replace(state, start=min(state.start, state.rate))
 
 
+def _mean_of_late(lately: float | None, val_loss: float, share: float) -> float:
+    if lately is None:
+        return val_loss
+    return lately + (val_loss - lately) * (1 - math.exp(-share / _LATE))
+
+
 UNKNOWN = math.exp(1.2)  # classes that outputs count as where nothing is known of them
 NUMBERS = 10
 """Classes that outputs count as which are numbers; and the most: with more nothing was measured."""
 
 _TINY = 1e-3
-
-
-def relative_gap(less: float, more: float) -> float | None:
-    """The second loss minus the first, over the mean of their sizes: in [-2, 2].
-
-    For losses above zero that are near each other this is the logarithm of their ratio. It is
-    defined for losses below zero too (a likelihood of a density): -1.5 and -1.0 give 0.4, as 1.0
-    and 1.5 do. Where the two have different signs it is 2 or -2. None if a loss is not finite.
-
-    Example:
-        >>> relative_gap(1.0, 1.5)
-        0.4
-        >>> relative_gap(-1.5, -1.0)
-        0.4
-        >>> relative_gap(0.0, 0.0)
-        0.0
-    """
-    if not (math.isfinite(less) and math.isfinite(more)):
-        return None
-    size = (abs(less) + abs(more)) / 2
-    return (more - less) / size if size > 0 else 0.0
+_LATE = 0.1  # of the training: how far back validation losses count
