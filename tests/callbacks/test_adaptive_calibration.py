@@ -98,6 +98,16 @@ def test_batches_dimensions_and_ignored_labels_add_up_to_the_cross_entropy(shape
     assert sums.classes == 5
 
 
+def test_an_empty_batch_adds_nothing():
+    logits, labels = sure(20, 0.3)
+    sums, other = ClassSums(1), ClassSums(1)
+    for part in (slice(0, 20), slice(20, 20)):
+        sums.add(logits[part], labels[part])
+    other.add(logits, labels)
+    assert sums.log_temperature(sums.state()) == other.log_temperature(other.state())
+    assert sums.losses(sums.state())[0] == other.losses(other.state())[0]
+
+
 def test_language_models_tell_the_next_label():
     logits, labels = torch.randn(6, 7, 5), torch.randint(5, (6, 7))
     sums = ClassSums(2, shift=True)

@@ -283,6 +283,47 @@ def test_it_leaves_no_trace(monkeypatch):
 # Where there is none.
 
 
+class Complex(Kept):
+    """Calls a complex layer last, after the loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.spectrum = nn.Linear(8, 8, dtype=torch.cfloat)
+
+    def validation_step(self, batch, batch_idx):
+        super().validation_step(batch, batch_idx)
+        self.spectrum(batch[0].cfloat())
+
+
+class Sparse(Kept):
+    """Has labels of a kind that sums cannot be made of."""
+
+    def training_step(self, batch, batch_idx):
+        return super().training_step(self.dense(batch), batch_idx)
+
+    def validation_step(self, batch, batch_idx):
+        batch = self.dense(batch)
+        self.log("val_loss", cross_entropy(self(batch[0]), batch[1]), batch_size=len(batch[1]))
+
+    def dense(self, batch):
+        return batch[0], batch[1].to_dense()
+
+
+def test_outputs_and_labels_that_cannot_be_read_break_nothing():
+    adaptive = AdaptiveDropout()
+    fit(adaptive, module=Complex())
+    assert len(adaptive.history) == 3
+
+    def collate(rows):
+        x, y = (torch.stack(part) for part in zip(*rows, strict=True))
+        return x, y.to_sparse()
+
+    data = DataLoader(tiny.dataset(32), batch_size=8, collate_fn=collate)
+    adaptive = AdaptiveDropout()
+    tiny.fit([adaptive], module=Sparse(), train=data, val=data, max_epochs=2)
+    assert len(adaptive.history) == 2
+
+
 class Functional(Kept):
     """Calls no trained layer."""
 

@@ -68,7 +68,7 @@ class ClassSums:
         parts = zip(torch.split(logits, most), torch.split(labels, most), strict=True)
         plain = [F.cross_entropy(z.float(), y, reduction="none") for z, y in parts]
         total = _double(torch.cat(plain).where(counted, 0.0)).sum()
-        step = -(-len(logits) // min(_ROWS, most))
+        step = max(1, -(-len(logits) // min(_ROWS, most)))
         some = counted[::step]
         table = class_losses(logits[::step].float(), labels[::step]).where(some, 0.0)
         rows, count = counted.new_tensor(len(target), dtype=torch.long), counted.sum()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from thinned._log import logger
 from thinned.surgery._places import places
 from thinned.surgery._structure import WEIGHTED
 
@@ -82,16 +83,22 @@ class Temperature:
     def during_validation(self, batch: Any, loader: int) -> None:
         """Take a batch's outputs and labels."""
         output, self._output = self._output, None
-        if output is None or not output.dim():
+        if output is None or not output.dim() or not output.is_floating_point():
             return
         held = list(tensors(batch))
         fits = readings(output, held)
         wanted = {name: each for name, each in fits.items() if name not in self._misread}
         found = self._found.setdefault(loader, wanted)
-        for name in found.keys() - fits.keys():
-            del found[name]  # a coincidence of shapes
-        for place, sums in found.values():
-            sums.add(squeezed(output, held[place]), held[place])
+        for name, (place, sums) in list(found.items()):
+            try:
+                target = held[place].to(output.device) if name in fits else None
+                if target is not None:
+                    sums.add(squeezed(output, target), target)
+            except RuntimeError as error:  # of a kind of tensor that torch cannot do this with
+                logger.debug("labels are not read as %s: %s", name, error)
+                target = None
+            if target is None:
+                del found[name]  # a coincidence of shapes, most likely
         self._rows[loader] = self._rows.get(loader, 0) + len(output)
         self._numbers = bool(held) and _is_numbers(held[-1])
 
