@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from _adaptive_sim import Controller, Make, Seen
 from _adaptive_tasks import Task
 
-from thinned.callbacks._adaptive_law import AdaptiveLaw
+from thinned.callbacks._adaptive_law import NUMBERS, AdaptiveLaw
 from thinned.callbacks._label_sums import readings, squeezed
 
 GRID = tuple(f"p={i / 20:.2f}" for i in range(20))
@@ -40,7 +40,7 @@ class Shipped(Controller):
         **constants: float,
     ) -> None:
         self.law, self.losses_only, self.started = AdaptiveLaw(**constants), losses_only, started
-        self.state = self.law.begin(epochs=task.epochs, classes=task.classes)
+        self.state = self.law.begin(epochs=task.epochs, classes=task.classes or NUMBERS)
         super().__init__(self.state.rate)
 
     def step(self, seen: Seen) -> None:

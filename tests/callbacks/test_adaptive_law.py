@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState
+from thinned.callbacks._adaptive_law import NUMBERS, AdaptiveLaw, AdaptiveState
 from thinned.callbacks._relative_gap import relative_gap
 
 LAW = AdaptiveLaw()
@@ -48,10 +48,10 @@ def test_the_start_stays_in_its_bounds(epochs, classes, rate):
     assert LAW.begin(epochs, classes) == AdaptiveState(rate=rate, start=rate)
 
 
-def test_an_unknown_number_of_classes_counts_as_few_and_many_as_ten():
+def test_an_unknown_number_of_classes_counts_as_few_and_many_as_thirty():
     start = [LAW.begin(100, classes).rate for classes in (2, None, 10)]
     assert start == sorted(start, reverse=True)
-    assert LAW.begin(100, 50_000) == LAW.begin(100, 10)  # nothing is known of more
+    assert LAW.begin(100, 50_000) == LAW.begin(100, NUMBERS)  # nothing is known of more
 
 
 @pytest.mark.parametrize("high", [0.0, 0.05, 0.3])

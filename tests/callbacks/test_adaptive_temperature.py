@@ -186,7 +186,7 @@ def test_labels_that_cannot_be_told_apart_at_first_are_later():
 
 @pytest.mark.parametrize(
     ("make", "data", "classes"),
-    [(Kept, None, 3), (OneNumber, False, 10), (OneLogit, True, 2)],
+    [(Kept, None, 3), (OneNumber, False, 30), (OneLogit, True, 2)],
     ids=str,
 )
 @pytest.mark.parametrize("sanity", [True, False])

@@ -239,8 +239,8 @@ def _mean_of_late(lately: float | None, val_loss: float, share: float) -> float:
 
 
 UNKNOWN = math.exp(1.2)  # classes that outputs count as where nothing is known of them
-NUMBERS = 10
-"""Classes that outputs count as which are numbers; and the most: with more nothing was measured."""
+NUMBERS = 30
+"""Classes that outputs count as which are numbers; and the most, since no more were measured."""
 
 _TINY = 1e-3
 _LATE = 0.1  # of the training: how far back validation losses count
