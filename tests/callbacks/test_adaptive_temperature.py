@@ -19,6 +19,7 @@ from thinned.callbacks import _scaled_outputs as scaled_outputs
 from thinned.callbacks._adaptive_law import AdaptiveLaw
 from thinned.callbacks._calibration import SCALE, of_three
 from thinned.callbacks._label_sums import ClassSums, NumberSums
+from thinned.callbacks._two_losses import TwoLosses
 
 
 class ByHand(pl.Callback):
@@ -370,6 +371,14 @@ def test_a_validation_that_breaks_off_leaves_no_hook():
     module = Breaks()
     with pytest.raises(LookupError, match="broken"):
         fit(AdaptiveDropout(), module=module)
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+def test_a_validation_without_training_before_it_leaves_no_hook(monkeypatch):
+    monkeypatch.setattr(TwoLosses, "at_validation", lambda *_: None)
+    adaptive = AdaptiveDropout()
+    module = fit(adaptive)
+    assert adaptive.history == []
     assert not any(part._forward_hooks for part in module.modules())
 
 

@@ -220,6 +220,7 @@ class AdaptiveDropout(RateCallback):
         """Decide on the rate of the batches to come."""
         if trainer.state.fn != "fit":
             return
+        self._temperature.stop()
         found = self._losses.at_validation(trainer)
         if trainer.sanity_checking:
             self._temperature.after_sanity_check()
@@ -273,8 +274,7 @@ class AdaptiveDropout(RateCallback):
             self._loaded = [list(each) for each in state["losses"]]
 
     def _find(self, model: pl.LightningModule) -> None:
-        span = Linear(self.law.high, self.law.low)  # for sites that can hold few rates only
-        plan = dict.fromkeys(self.include, span)
+        plan = dict.fromkeys(self.include, Linear(self.law.high, self.law.low))  # spans few levels
         self._groups = make_groups(model, plan, ("*",), self.exclude, self.kinds, self.profile)
 
     def _begin(self, trainer: pl.Trainer) -> None:

@@ -103,8 +103,7 @@ class Temperature:
         self._numbers = bool(held) and _is_numbers(held[-1])
 
     def after_sanity_check(self) -> None:
-        """Take the hooks out, and what was seen of the classes."""
-        self.stop()
+        """Say what was seen of the classes."""
         for _, sums in itertools.chain(*(found.values() for found in self._found.values())):
             of_two = isinstance(sums, NumberSums) and not self._numbers
             self.classes = 2 if of_two else sums.classes
@@ -124,7 +123,6 @@ class Temperature:
             monitor: key of the validation loss.
             loss: its value.
         """
-        self.stop()
         index = int(monitor.partition(SUFFIX)[2] or 0)
         snapshots, self._snapshots = self._snapshots, []
         if self._layer is None or not math.isfinite(loss):
