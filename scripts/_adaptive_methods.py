@@ -27,26 +27,15 @@ class Shipped(Controller):
 
     Args:
         losses_only: do not look at outputs and labels, as where the callback cannot.
-        started: use the law's start, and keep it.
-        constants: of the law.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        *,
-        losses_only: bool = False,
-        started: bool = False,
-        **constants: float,
-    ) -> None:
-        self.law, self.losses_only, self.started = AdaptiveLaw(**constants), losses_only, started
+    def __init__(self, task: Task, *, losses_only: bool = False) -> None:
+        self.law, self.losses_only = AdaptiveLaw(), losses_only
         self.state = self.law.begin(epochs=task.epochs, classes=task.classes or NUMBERS)
         super().__init__(self.state.rate)
 
     def step(self, seen: Seen) -> None:
         """Hand over what the callback has."""
-        if self.started:
-            return
         self.state = self.law.step(
             self.state,
             train_loss=seen.train,
@@ -105,7 +94,7 @@ def _constant(rate: float) -> Make:
 METHODS: Mapping[str, Method] = {
     **{name: Method(_constant(float(name[2:])), f"constant {name[2:]}") for name in GRID},
     "adaptive": Method(Shipped, "`AdaptiveDropout()`"),
-    "its start": Method(lambda task: Shipped(task, started=True), "its start, kept"),
+    "its start": Method(lambda task: Controller(Shipped(task).rate), "its start, kept"),
     "losses only": Method(
         lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
     ),

@@ -64,26 +64,21 @@ def test_it_is_read_off_outputs_and_labels(beside, again):
     assert not any(part._forward_hooks for part in module.modules())
 
 
-class Numbers(Kept):
-    """Ends in numbers."""
+class OneNumber(Kept):
+    """Ends in a number."""
 
-    def loss(self, batch):
-        return mse_loss(self(batch[0])[:, :1].flatten(), batch[1])
-
-    def training_step(self, batch, batch_idx):
-        return self.loss(batch)
-
-    def validation_step(self, batch, batch_idx):
-        self.log("val_loss", self.loss(batch))
-
-
-class OneNumber(Numbers):
     def __init__(self):
         super().__init__(lr=0.01)
         self.net[-1] = nn.Linear(self.net[-1].in_features, 1)
 
     def loss(self, batch):
         return mse_loss(self(batch[0])[:, 0], batch[1])
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(batch)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", self.loss(batch))
 
 
 class OneLogit(OneNumber):
@@ -109,6 +104,24 @@ def test_one_output(binary, again):
     assert not again
 
 
+class FirstTwo(Kept):
+    """Is given more than it uses."""
+
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch[:2], batch_idx)
+
+    def validation_step(self, batch, batch_idx):
+        super().validation_step(batch[:2], batch_idx)
+
+
+def at_the_end(module, batches):
+    """The temperature of the weights as they are now, about."""
+    sums = ClassSums(1)
+    for x, y, *_ in batches:
+        sums.add(module.net.eval()(x), y)
+    return pytest.approx(sums.log_temperature(sums.state()), rel=1e-5)
+
+
 def test_batches_may_be_dicts_with_much_else():
     class Dicts(Kept):
         def training_step(self, batch, batch_idx):
@@ -127,62 +140,36 @@ def test_batches_may_be_dicts_with_much_else():
     data = DataLoader(tiny.dataset(32), batch_size=8, collate_fn=collate)
     module = Dicts()
     tiny.fit([adaptive], module=module, train=data, val=data, max_epochs=2)
-    sums = ClassSums(1)
-    for batch in data:
-        sums.add(module.net.eval()(batch["x"]), batch["y"])  # "other" is ruled out by its loss
-    found = temperatures(adaptive)
-    assert found[-1] == pytest.approx(sums.log_temperature(sums.state()), rel=1e-5)
+    last = at_the_end(module, ((batch["x"], batch["y"]) for batch in data))
+    assert temperatures(adaptive)[-1] == last  # "other" is ruled out by its loss
 
 
 @pytest.mark.filterwarnings("ignore:Trying to infer the `batch_size`:UserWarning")
 def test_a_tensor_whose_shape_fits_by_chance_breaks_nothing(again):
-    class Lengths(Kept):
-        def training_step(self, batch, batch_idx):
-            return super().training_step(batch[:2], batch_idx)
-
-        def validation_step(self, batch, batch_idx):
-            super().validation_step(batch[:2], batch_idx)
-
     def collate(rows):
         x, y = (torch.stack(part) for part in zip(*rows, strict=True))
         return x, y, torch.ones(8, dtype=torch.long)  # as long as a batch, but the last one
 
     data = DataLoader(tiny.dataset(20), batch_size=8, collate_fn=collate)
-    adaptive, module = AdaptiveDropout(), Lengths()
+    adaptive, module = AdaptiveDropout(), FirstTwo()
     tiny.fit([adaptive], module=module, train=data, val=data, max_epochs=2)
-    sums = ClassSums(1)
-    for x, y, _ in data:
-        sums.add(module.net.eval()(x), y)
-    assert temperatures(adaptive)[-1] == pytest.approx(sums.log_temperature(sums.state()), rel=1e-5)
+    assert temperatures(adaptive)[-1] == at_the_end(module, data)
     assert not again
 
 
 def test_labels_that_cannot_be_told_apart_at_first_are_later():
     """With all logits 0 every label has the same loss."""
 
-    class Twice(Kept):
-        def __init__(self):
-            super().__init__()
-            nn.init.zeros_(self.net[-1].weight)
-            nn.init.zeros_(self.net[-1].bias)
-
-        def training_step(self, batch, batch_idx):
-            return super().training_step(batch[:2], batch_idx)
-
-        def validation_step(self, batch, batch_idx):
-            super().validation_step(batch[:2], batch_idx)
-
     def collate(rows):
         x, y = (torch.stack(part) for part in zip(*rows, strict=True))
         return x, y, (y + 1) % 3
 
     data = DataLoader(tiny.dataset(32), batch_size=8, collate_fn=collate)
-    adaptive, module = AdaptiveDropout(), Twice()
+    adaptive, module = AdaptiveDropout(), FirstTwo()
+    nn.init.zeros_(module.net[-1].weight)
+    nn.init.zeros_(module.net[-1].bias)
     tiny.fit([adaptive], module=module, train=data, val=data, max_epochs=6)
-    sums = ClassSums(1)
-    for x, y, _ in data:
-        sums.add(module.net.eval()(x), y)
-    assert temperatures(adaptive)[-1] == pytest.approx(sums.log_temperature(sums.state()), rel=1e-5)
+    assert temperatures(adaptive)[-1] == at_the_end(module, data)
 
 
 @pytest.mark.parametrize(

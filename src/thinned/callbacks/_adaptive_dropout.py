@@ -214,7 +214,7 @@ class AdaptiveDropout(RateCallback):
     ) -> None:
         """Take the batch's outputs and labels."""
         if trainer.state.fn == "fit":
-            self._temperature.during_validation(batch, dataloader_idx)
+            self._temperature.during_validation(batch, dataloader_idx, self.monitor)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide on the rate of the batches to come."""
@@ -274,7 +274,8 @@ class AdaptiveDropout(RateCallback):
             self._loaded = [list(each) for each in state["losses"]]
 
     def _find(self, model: pl.LightningModule) -> None:
-        plan = dict.fromkeys(self.include, Linear(self.law.high, self.law.low))  # spans few levels
+        span = Linear(self.law.high, self.law.low)  # for sites that can hold few rates only
+        plan = dict.fromkeys(self.include, span)
         self._groups = make_groups(model, plan, ("*",), self.exclude, self.kinds, self.profile)
 
     def _begin(self, trainer: pl.Trainer) -> None:
@@ -282,10 +283,8 @@ class AdaptiveDropout(RateCallback):
         classes = trainer.strategy.broadcast(self._temperature.classes)
         passes = planned_passes(trainer)
         self._state = self.law.begin(passes, classes)
-        known = ["?" if each is None else f"{each:.3g}" for each in (passes, classes)]
-        logger.info(
-            "dropout begins at %.2f: %s passes over the data, %s classes", self.rate, *known
-        )
+        told = ["?" if each is None else f"{each:.3g}" for each in (passes, classes)]
+        logger.info("dropout begins at %.2f: %s passes over the data, %s classes", self.rate, *told)
 
     def _set(self) -> None:
         for group in self._groups:

@@ -170,10 +170,11 @@ class AdaptiveLaw:
         fell = val_loss < first - (1 - self.fallen) * abs(first)
         fell = fell or train_loss < first - (1 - self.fitted) * abs(first)
         learning = state.learning or fell
-        anchored = state if state.learning or not learning else _anchored(state)
+        if fell and not state.learning:  # if the rate had to fall for that, the spring ends there
+            state = dataclasses.replace(state, start=min(state.start, state.rate))
         if learning:
-            rate = self._steered(anchored, signal, val_loss, share, progress)
-            low = max(self.low, self._floor(anchored, train_loss, val_loss, share))
+            rate = self._steered(state, signal, val_loss, share, progress)
+            low = max(self.low, self._floor(state, train_loss, val_loss, share))
         elif progress is not None and progress < self.patience:
             rate = low = state.rate
         else:
@@ -181,7 +182,7 @@ class AdaptiveLaw:
             low = min(max(self.low, self.search * state.start), state.rate)
         return AdaptiveState(
             rate=max(low, min(self.high, rate)),
-            start=anchored.start,
+            start=state.start,
             progress=state.progress if progress is None else progress,
             first=first,
             lately=_mean_of_late(state.lately, val_loss, share),
@@ -195,8 +196,10 @@ class AdaptiveLaw:
     ) -> float | None:
         """How much too sure the network is; None if a loss is not finite."""
         gap = relative_gap(train_loss, val_loss)
-        if gap is None or log_temperature is None:
-            return None if gap is None else self.target + self.coarse * (gap - self.gap)
+        if gap is None:
+            return None
+        if log_temperature is None:
+            return self.target + self.coarse * (gap - self.gap)
         return log_temperature if math.isfinite(log_temperature) else None
 
     def _steered(
@@ -225,11 +228,6 @@ class AdaptiveLaw:
         gap = (val_loss - train_loss) / abs(val_loss) if val_loss else 0.0
         floor = state.start * min(1.0, max(0.0, gap / self.heart))
         return min(floor, state.rate + self.regain * share)  # no jumps
-
-
-def _anchored(state: AdaptiveState) -> AdaptiveState:
-    """The spring's end where the network began to learn, if the rate had to fall for that."""
-    return dataclasses.replace(state, start=min(state.start, state.rate))
 
 
 def _mean_of_late(lately: float | None, val_loss: float, share: float) -> float:

@@ -56,6 +56,12 @@ def watched(
     raise ValueError(msg)
 
 
+def loader_of(key: str) -> tuple[str, int]:
+    """Return a metric's name without a loader's suffix, and the number of that loader."""
+    name, _, number = key.partition(SUFFIX)
+    return name, int(number or 0)
+
+
 def pairs(validation: Iterable[str], probe: Iterable[str]) -> list[tuple[str, str]]:
     """Pair each validation key with the probe's: the same, or the same without a loader's suffix.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from thinned._errors import ThinnedWarning
 
 from ._calibration import SCALE
-from ._monitor_keys import SUFFIX
+from ._monitor_keys import loader_of
 from ._probe import merged, quiet
 from ._probe_lightning import evaluate, val_loaders
 from ._probe_state import Snapshot
@@ -44,8 +44,7 @@ class Scaled:
             snapshots: two, of the state from which it started.
             monitor: key of the validation loss.
         """
-        name, _, number = monitor.partition(SUFFIX)
-        index = int(number or 0)
+        name, index = loader_of(monitor)
         loader, batches = val_loaders(trainer)[index]
         if math.isinf(batches):
             return None

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from thinned._log import logger
+from thinned.surgery._compiled import is_compiled
 from thinned.surgery._places import places
 from thinned.surgery._structure import WEIGHTED
 
 from ._calibration import of_three
 from ._label_sums import NumberSums, Sums, readings, squeezed, tensors
-from ._monitor_keys import SUFFIX
+from ._monitor_keys import loader_of
 from ._probe_state import Snapshot
 from ._scaled_outputs import Scaled
 
@@ -59,11 +60,7 @@ class Temperature:
             if isinstance(place.module, WEIGHTED)
             and any(parameter.requires_grad for parameter in place.module.parameters())
         ]
-        compiled = getattr(module, "_compiler_ctx", None) is not None or any(
-            type(part).__name__ == "OptimizedModule" or part._compiled_call_impl is not None
-            for part in module.modules()
-        )
-        self._layers = [] if compiled else trained
+        self._layers = [] if any(map(is_compiled, module.modules())) else trained
         self._layer = self._layers[-1] if self._layers else None
         self._misread, self._known = set(), False
         width = getattr(self._layer, "out_features", getattr(self._layer, "out_channels", 1))
@@ -80,9 +77,11 @@ class Temperature:
         if not sanity and not self._known:
             self._snapshots = [Snapshot(module), Snapshot(module)]  # each can be lent once
 
-    def during_validation(self, batch: Any, loader: int) -> None:
-        """Take a batch's outputs and labels."""
+    def during_validation(self, batch: Any, loader: int, monitor: str | None) -> None:
+        """Take a batch's outputs and labels, if it is of the loader whose loss is watched."""
         output, self._output = self._output, None
+        if monitor is not None and loader_of(monitor)[1] != loader:
+            return
         if output is None or not output.dim() or not output.is_floating_point():
             return
         held = list(tensors(batch))
@@ -90,14 +89,7 @@ class Temperature:
         wanted = {name: each for name, each in fits.items() if name not in self._misread}
         found = self._found.setdefault(loader, wanted)
         for name, (place, sums) in list(found.items()):
-            try:
-                target = held[place].to(output.device) if name in fits else None
-                if target is not None:
-                    sums.add(squeezed(output, target), target)
-            except RuntimeError as error:  # of a kind of tensor that torch cannot do this with
-                logger.debug("labels are not read as %s: %s", name, error)
-                target = None
-            if target is None:
+            if name not in fits or not _added(sums, output, held[place]):
                 del found[name]  # a coincidence of shapes, most likely
         self._rows[loader] = self._rows.get(loader, 0) + len(output)
         self._numbers = bool(held) and _is_numbers(held[-1])
@@ -123,7 +115,7 @@ class Temperature:
             monitor: key of the validation loss.
             loss: its value.
         """
-        index = int(monitor.partition(SUFFIX)[2] or 0)
+        _, index = loader_of(monitor)
         snapshots, self._snapshots = self._snapshots, []
         if self._layer is None or not math.isfinite(loss):
             return None
@@ -161,6 +153,17 @@ class Temperature:
             if all(name in each for each in every):
                 parts = zip(*(each[name] for each in every), strict=True)
                 yield name, sums, [torch.stack(part).sum(0) for part in parts]
+
+
+def _added(sums: Sums, output: Tensor, target: Tensor) -> bool:
+    """Add a batch, if its tensors are of a kind that torch can do this with."""
+    try:
+        target = target.to(output.device)
+        sums.add(squeezed(output, target), target)
+    except RuntimeError as error:
+        logger.debug("a tensor is not read as labels: %s", error)
+        return False
+    return True
 
 
 def _is_numbers(target: Tensor) -> bool:

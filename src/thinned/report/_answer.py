@@ -150,8 +150,7 @@ def _tiles(record: Record, went: Course) -> list[Tile]:
         last = list(gaps.values())[-1]
         note = "" if best is None else f"{signed(best)} at the best epoch"
         tiles.append(Tile("fair gap at the end", signed(last), note))
-    held = [rates for row in record.rates if (rates := row.groups or row.sites)]
-    if held:
+    if held := record.rates_held():
         last_rates, peak = held[-1].values(), max(max(rates.values()) for rates in held)
         value = " to ".join(short(rate, 3) for rate in sorted({min(last_rates), max(last_rates)}))
         tiles.append(Tile("rate at the end", value, f"highest {short(peak, 3)}"))

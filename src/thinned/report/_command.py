@@ -69,7 +69,7 @@ def _adapted(record: Record) -> float | None:
     """The last rate, rounded, of a run whose rate was found while training."""
     settings = flat({"callbacks": record.config.get("callbacks") or {}})
     found = any(str(value).endswith(".AdaptiveDropout") for value in settings.values())
-    held = [rates for row in record.rates if (rates := row.groups or row.sites)]
+    held = record.rates_held()
     if not found or not held:
         return None
     return round(sum(held[-1].values()) / len(held[-1]), 2)

@@ -89,6 +89,10 @@ class Record:
         """The error the run failed with, or an empty string."""
         return str((self.end or {}).get("error") or "")
 
+    def rates_held(self) -> list[dict[str, float]]:
+        """The rates at each moment at which some were set: of groups, else of sites."""
+        return [rates for row in self.rates if (rates := row.groups or row.sites)]
+
     def metric_names(self) -> list[str]:
         """All metrics that some validation logged, in the order of their appearance."""
         return list(dict.fromkeys(key for row in self.metrics for key in row.values))
