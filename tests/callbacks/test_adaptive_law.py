@@ -38,7 +38,7 @@ def test_more_passes_start_higher_and_more_classes_lower():
     }
     assert start[20, 2] < start[100, 2] < start[500, 2]
     assert all(start[epochs, 10] < start[epochs, 2] for epochs in (20, 100))
-    assert start[100, 10] == pytest.approx(0.1 + 0.45 * 2 - 0.18 * math.log(10))
+    assert start[20, 10] == pytest.approx(-0.2 + 0.6 * math.log10(20) - 0.18 * math.log(10))
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,27 @@ def test_from_the_first_clear_fall_of_a_loss_on_it_steers(losses):
     assert not state.learning
     state = step(state, **{**nothing, **losses}, progress=0.1)
     assert state.learning
-    again = step(state, **{**nothing, "val_loss": 3.0}, **SURE, progress=0.15)
+    again = step(state, **{**nothing, "val_loss": 3.0, "train_loss": 1.0}, **SURE, progress=0.15)
     assert again.learning
     assert again.rate > state.rate
+
+
+@pytest.mark.parametrize(
+    ("val_loss", "train_loss", "rises"),
+    [(2.35, 2.1, False), (2.35, 1.9, True), (2.2, 2.1, True), (9.0, 2.1, False)],
+)
+def test_while_training_learned_little_and_validation_nothing_it_rises_no_higher(
+    val_loss, train_loss, rises
+):
+    began = dataclasses.replace(STEERS, start=0.2, rate=0.2, first=2.3)
+    state = step(began, val_loss=val_loss, train_loss=train_loss, log_temperature=1.0)
+    assert (state.rate > 0.2) == rises
+    above = dataclasses.replace(began, rate=0.3)  # it came there before: no jump down either
+    kept_up = step(above, val_loss=val_loss, train_loss=train_loss, log_temperature=1.0)
+    assert kept_up.rate >= 0.3
+    below = dataclasses.replace(began, rate=0.1)
+    up = step(below, val_loss=val_loss, train_loss=train_loss, log_temperature=1.0)
+    assert up.rate == pytest.approx(0.2) or rises
 
 
 # From then on.

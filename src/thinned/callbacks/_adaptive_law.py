@@ -39,7 +39,9 @@ class AdaptiveLaw:
        number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`.
     2. Until something is learned the rate falls fast, to a quarter of the start at the lowest: a
        rate at which nothing is learned is too high, whatever comes later. Where it had to fall, the
-       rate at which learning began takes the place of the start in what follows.
+       rate at which learning began takes the place of the start in what follows. While training has
+       learned little and validation nothing, the rate does not rise above that: outputs that look
+       too sure are still noise then.
     3. From then on what counts is the log-temperature: what the outputs would have to be divided by
        for the lowest validation loss (see `_calibration`). While it is above a small target, the
        network is surer than it is right, and the share of units that are kept shrinks in
@@ -81,6 +83,8 @@ class AdaptiveLaw:
         coarse: what a gap above it counts for.
         fallen: share of the untrained network's validation loss below which validation learns.
         fitted: the same for training.
+        begun: share of it above which training has learned too little for the rate to rise above
+            the start, as long as validation does not learn.
         unplanned: share of the training between two validations where no end is planned.
 
     Example:
@@ -97,8 +101,8 @@ class AdaptiveLaw:
         (0.41, True)
     """
 
-    base: float = 0.1
-    per_decade: float = 0.45
+    base: float = -0.2
+    per_decade: float = 0.6
     per_class: float = 0.18
     lowest_start: float = 0.1
     highest_start: float = 0.9
@@ -116,12 +120,13 @@ class AdaptiveLaw:
     falls: float = 0.1
     target: float = 0.15
     spring: float = 0.2
-    heart: float = 0.8
+    heart: float = 0.5
     regain: float = 1.0
     gap: float = 0.3
     coarse: float = 0.2
     fallen: float = 0.975
     fitted: float = 0.95
+    begun: float = 0.85
     unplanned: float = 1 / 30
 
     def begin(self, epochs: float | None = None, classes: int | None = None) -> AdaptiveState:
@@ -167,21 +172,24 @@ class AdaptiveLaw:
         share = self.unplanned if progress is None else max(0.0, progress - state.progress)
         known = (state.first, first_loss, val_loss)
         first = next(loss for loss in known if loss is not None and math.isfinite(loss))
-        fell = val_loss < first - (1 - self.fallen) * abs(first)
-        fell = fell or train_loss < first - (1 - self.fitted) * abs(first)
+        validates = val_loss < first - (1 - self.fallen) * abs(first)
+        fell = validates or train_loss < first - (1 - self.fitted) * abs(first)
         learning = state.learning or fell
         if fell and not state.learning:  # if the rate had to fall for that, the spring ends there
             state = dataclasses.replace(state, start=min(state.start, state.rate))
+        high = self.high
         if learning:
             rate = self._steered(state, signal, val_loss, share, progress)
             low = max(self.low, self._floor(state, train_loss, val_loss, share))
+            if not validates and train_loss > first - (1 - self.begun) * abs(first):
+                high = min(high, max(state.rate, state.start))
         elif progress is not None and progress < self.patience:
             rate = low = state.rate
         else:
             rate = state.rate - self.fast * share
             low = min(max(self.low, self.search * state.start), state.rate)
         return AdaptiveState(
-            rate=max(low, min(self.high, rate)),
+            rate=max(low, min(high, rate)),
             start=state.start,
             progress=state.progress if progress is None else progress,
             first=first,
