@@ -172,8 +172,8 @@ class AdaptiveLaw:
         share = self.unplanned if progress is None else max(0.0, progress - state.progress)
         known = (state.first, first_loss, val_loss)
         first = next(loss for loss in known if loss is not None and math.isfinite(loss))
-        validates = val_loss < first - (1 - self.fallen) * abs(first)
-        fell = validates or train_loss < first - (1 - self.fitted) * abs(first)
+        validates = _below(val_loss, self.fallen, first)
+        fell = validates or _below(train_loss, self.fitted, first)
         learning = state.learning or fell
         if fell and not state.learning:  # if the rate had to fall for that, the spring ends there
             state = dataclasses.replace(state, start=min(state.start, state.rate))
@@ -181,7 +181,7 @@ class AdaptiveLaw:
         if learning:
             rate = self._steered(state, signal, val_loss, share, progress)
             low = max(self.low, self._floor(state, train_loss, val_loss, share))
-            if not validates and train_loss > first - (1 - self.begun) * abs(first):
+            if not (validates or _below(train_loss, self.begun, first)):
                 high = min(high, max(state.rate, state.start))
         elif progress is not None and progress < self.patience:
             rate = low = state.rate
@@ -236,6 +236,11 @@ class AdaptiveLaw:
         gap = (val_loss - train_loss) / abs(val_loss) if val_loss else 0.0
         floor = state.start * min(1.0, max(0.0, gap / self.heart))
         return min(floor, state.rate + self.regain * share)  # no jumps
+
+
+def _below(loss: float, share: float, first: float) -> bool:
+    """Say whether a loss has fallen below a share of the first, which may itself be below zero."""
+    return loss < first - (1 - share) * abs(first)
 
 
 def _mean_of_late(lately: float | None, val_loss: float, share: float) -> float:
