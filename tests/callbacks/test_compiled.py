@@ -148,3 +148,26 @@ def test_with_every_callback():
     assert sorted(counter.graphs) == [False, False, True]
     assert type(model.net._orig_mod[0]) is nn.Linear
     assert type(model.net._orig_mod[1]) is nn.Dropout
+
+
+class Chain(nn.Module):
+    """Calls a module: torch traces no code of its own, such as ``Sequential``'s, in place."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("noise", [True, False])
+def test_the_noise_of_what_was_compiled_in_place_is_not_measured(noise):
+    counter = Counter()
+    model = Compiled(nn.Dropout(0.5), "eager")
+    model.net = Chain(model.net._orig_mod)
+    model.net.compile(backend=counter)
+    monitor = OverfittingMonitor("val_loss", noise=noise)
+    tiny.fit([monitor], module=model, max_epochs=2)
+    assert sorted(counter.graphs) == [False, False, True]  # as in `test_with_every_callback`
+    assert not any("inflation" in key for row in monitor.history for key in row)

@@ -89,6 +89,13 @@ def test_a_wrapped_compiled_part_is_found():
     assert finding.path == "head.1"
 
 
+def test_what_lightning_unwrapped_from_a_compiled_module_is_found():
+    model = two_parts()
+    model._compiler_ctx = {}  # as Lightning marks it
+    [finding] = found(model, X, scheduled=True)["compiled-with-float-rates"]
+    assert "2 site(s)" in finding.evidence[0]
+
+
 def test_eager_models_our_layers_and_constant_rates_are_right():
     constant, ours = two_parts(), two_parts()
     swap(ours, {"Dropout": "dropout"})

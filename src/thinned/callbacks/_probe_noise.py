@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from thinned.surgery import SiteList, find_sites
+from thinned.surgery._compiled import is_compiled
 
 
 class Noise:
@@ -19,7 +20,7 @@ class Noise:
     def __init__(self, module: nn.Module) -> None:
         kinds = ("dropout", "drop_path", "drop_block", "layer_drop", "token_drop")
         self.sites: SiteList = find_sites(module, kinds=kinds)
-        compiled = any(type(m).__name__ == "OptimizedModule" for m in module.modules())
+        compiled = any(map(is_compiled, module.modules()))
         self._usable = not compiled  # switching modes would compile the model anew
         self._before: list[tuple[Any, Any]] = []
 

@@ -18,7 +18,7 @@ from thinned.surgery._placement import (
     Row,
     Spot,
 )
-from thinned.surgery._places import Scope, places
+from thinned.surgery._places import Scope, none_of, places
 from thinned.surgery._structure import output_layer
 from thinned.surgery._swap_values import Key, key_matches
 
@@ -30,6 +30,7 @@ def plan_after(model: nn.Module, after: Key | Iterable[Key], scope: Scope) -> Pl
 
     Raises:
         TypeError: if a key is neither a class nor a name.
+        NoEffectError: if a key means no module in scope.
     """
     keys: list[Any] = [after]
     if isinstance(after, Iterable) and not isinstance(after, str | type):
@@ -50,6 +51,9 @@ def plan_after(model: nn.Module, after: Key | Iterable[Key], scope: Scope) -> Pl
         for place in places(model)
         if scope.holds(place.paths) and any(key_matches(key, place.module) for key in keys)
     ]
+    idle = [k for k in keys if k != INPUT and not any(key_matches(k, p.module) for p in found)]
+    if idle:
+        raise none_of(model, idle, scope)
     last = output_layer(model)
     for place in found:
         is_last = last is not None and place.module is last.module

@@ -1,6 +1,5 @@
 """Exchange layers for variants, at their own names."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from thinned.surgery._edit import Edit
 from thinned.surgery._editable import editable
 from thinned.surgery._hand_over import same_state
 from thinned.surgery._patterns import EVERYTHING, as_patterns
-from thinned.surgery._places import Place, Scope, holdings, places
+from thinned.surgery._places import Place, Scope, none_of, places
 from thinned.surgery._structure import output_layer
 from thinned.surgery._swap_rules import never_called, readers_of_rates, refusal
 from thinned.surgery._swap_values import Key, Policy, Value, as_value, key_matches
@@ -172,12 +171,7 @@ def _match(
                 idle.pop(id(value), None)
                 break
     if idle:
-        names = [key if isinstance(key, str) else key.__name__ for key in idle.values()]
-        held = {type(place.module).__name__ for place in places(model)}
-        near = [n for name in names for n in difflib.get_close_matches(name, held, n=1)]
-        msg = f"Expected a module of {', '.join(map(repr, names))} in {scope}, found none. "
-        msg += f"The model holds: {holdings(model)}."
-        raise NoEffectError(msg + (f" Did you mean {near[0]!r}?" if near else ""))
+        raise none_of(model, idle.values(), scope)
     return matched
 
 

@@ -8,6 +8,7 @@ from thinned.diagnosis._context import Context, drops, has_parameters
 from thinned.diagnosis._rule import Hit, rule
 from thinned.layers._rate import RateLayer
 from thinned.surgery import Site, normalize
+from thinned.surgery._compiled import is_compiled
 
 
 def _host(context: Context, site: Site) -> nn.Module | None:
@@ -124,7 +125,7 @@ def compiled_with_float_rates(context: Context) -> Iterator[Hit]:
     if context.scheduled is False:
         return
     named = context.model.named_modules()
-    compiled = [normalize(name) for name, module in named if _is_compiled(module)]
+    compiled = [normalize(name) for name, module in named if is_compiled(module)]
     if not compiled:
         return
     floats = [
@@ -147,10 +148,6 @@ def compiled_with_float_rates(context: Context) -> Iterator[Hit]:
         ),
         severity="warning" if context.scheduled else "note",
     )
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
 
 
 def _within(path: str, part: str) -> bool:
