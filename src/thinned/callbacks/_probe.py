@@ -29,6 +29,7 @@ from ._probe_loop import Logged
 from ._probe_noise import Noise
 from ._probe_state import Snapshot, frozen_optimizers
 from ._probe_units import Units
+from ._ranks import gathered
 
 _PART = 8  # dropout's noise is measured on one batch in eight: a paired difference needs few
 _RECORDED = 1024  # samples kept of a loader without length or index, where a fraction is asked
@@ -154,9 +155,7 @@ class Probe:
         if data.is_indexable(loader):
             known, same = data.pool(loader, train_limit(trainer), self.seed)
             if not same and world > 1:
-                every: list[Any] = [None] * world
-                torch.distributed.all_gather_object(every, known)
-                known = data.in_order(i for part in every for i in part)
+                known = data.in_order(i for part in gathered(known, world) for i in part)
             self._indices = data.choose(known, self.wanted, self.seed, trainer.global_rank, world)
             logger.debug("the probe has %d of %d samples", len(self._indices) * world, len(known))
             return
@@ -241,8 +240,7 @@ def merged(logged: dict[str, Logged], world: int) -> dict[str, float]:
     """Bring what each process logged together, exactly: means by their weights."""
     if world == 1:
         return {k: v.value for k, v in logged.items()}
-    every: list[Any] = [None] * world
-    torch.distributed.all_gather_object(every, logged)
+    every = gathered(logged, world)
     keys = dict.fromkeys(key for one in every for key in one)
     return {key: _merge([one[key] for one in every if key in one]) for key in keys}
 

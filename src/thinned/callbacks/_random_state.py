@@ -4,13 +4,12 @@ import warnings
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from thinned._errors import ThinnedWarning
 
 from ._generators import capture, of_data, restore
 from ._lightning import data_loaders, is_stopped_by_error
-from ._ranks import decorrelate, mark_decorrelated
+from ._ranks import decorrelate, gathered, mark_decorrelated
 from ._resumption import begin_epoch_anew, resumption
 from ._state import plain_state, read_state
 
@@ -54,11 +53,10 @@ class RandomState(pl.Callback):
         """Keep the states of all ranks; of this one only, where others may be gone."""
         if "callbacks" not in checkpoint:  # weights only
             return
-        own = capture(data_loaders(trainer))
         states: list[Any] = [None] * trainer.world_size
-        states[trainer.global_rank] = own
-        if trainer.world_size > 1 and not is_stopped_by_error(trainer):
-            torch.distributed.all_gather_object(states, own)
+        states[trainer.global_rank] = capture(data_loaders(trainer))
+        if not is_stopped_by_error(trainer):
+            states = gathered(states[trainer.global_rank], trainer.world_size)
         checkpoint["callbacks"][self.state_key] = plain_state(ranks=states)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

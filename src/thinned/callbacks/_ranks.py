@@ -1,13 +1,23 @@
-"""Different masks on different ranks."""
+"""What ranks tell each other, and different masks on each of them."""
 
 import weakref
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from thinned._log import logger
 
+T = TypeVar("T")
+
 _DONE: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def gathered(own: T, ranks: int) -> list[T]:
+    """Return what each rank gives, in their order. All of them have to call this."""
+    every = [own] * ranks
+    if ranks > 1:
+        torch.distributed.all_gather_object(every, own)
+    return every
 
 
 def decorrelate(trainer: Any) -> bool:

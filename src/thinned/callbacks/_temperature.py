@@ -17,6 +17,7 @@ from ._calibration import of_three
 from ._label_sums import NumberSums, Sums, readings, squeezed, tensors
 from ._monitor_keys import loader_of
 from ._probe_state import Snapshot
+from ._ranks import gathered
 from ._scaled_outputs import Scaled
 
 _CLOSE = 1e-4  # how near the loss of a reading has to come to the loss that was logged
@@ -146,9 +147,7 @@ class Temperature:
     def _of_all_ranks(self, trainer: Any, index: int) -> Iterator[tuple[str, Sums, list[Tensor]]]:
         own = self._found.get(index, {})
         states = {name: sums.state() for name, (_, sums) in own.items()}
-        every = [states] * trainer.world_size
-        if trainer.world_size > 1:
-            torch.distributed.all_gather_object(every, states)
+        every = gathered(states, trainer.world_size)
         for name, (_, sums) in own.items():
             if all(name in each for each in every):
                 parts = zip(*(each[name] for each in every), strict=True)

@@ -15,6 +15,7 @@ from ._lightning import is_stopped_by_error
 from ._monitor_keys import watched
 from ._probe import merged
 from ._probe_lightning import validation_logged, validation_will_run, validations
+from ._ranks import gathered
 
 FEW = 10  # validations, below which a rate can hardly be found
 _FOLD = 256  # losses kept on their device before they are read, which waits for it
@@ -128,10 +129,11 @@ class TwoLosses:
 
     def of_all_ranks(self, trainer: Any) -> list[list[Any]]:
         """Return the state of each rank; of this one only, where others may be gone."""
-        own, every = self.state(), [[0.0, 0, None] for _ in range(trainer.world_size)]
+        own = self.state()
+        if not is_stopped_by_error(trainer):
+            return gathered(own, trainer.world_size)
+        every: list[list[Any]] = [[0.0, 0, None] for _ in range(trainer.world_size)]
         every[trainer.global_rank] = own
-        if trainer.world_size > 1 and not is_stopped_by_error(trainer):
-            torch.distributed.all_gather_object(every, own)
         return every
 
     def restore(self, states: Sequence[Sequence[Any]], rank: int, ranks: int) -> None:
