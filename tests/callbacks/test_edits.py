@@ -273,7 +273,7 @@ class Around(tiny.TinyModule):
     [
         ({"after": "input"}, r"1 of the 1 inserted layers \(:dropout\)"),
         ({"after": "input", "include": "table"}, r"1 of the 1 inserted layers \(table:dropout\)"),
-        ({"after": ["Around", "ReLU"]}, None),
+        ({"after": ["Linear", "ReLU"]}, None),
         ({}, None),
     ],
 )

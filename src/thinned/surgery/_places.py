@@ -99,7 +99,7 @@ def holdings(model: nn.Module) -> str:
 def none_of(model: nn.Module, keys: Iterable[type | str], scope: Scope) -> NoEffectError:
     """Say that no module in scope is of these classes, what the model holds, and what is near."""
     names = [key if isinstance(key, str) else key.__name__ for key in keys]
-    held = {type(module).__name__ for module in model.modules()}
+    held = {type(place.module).__name__ for place in places(model)}
     near = [n for name in names for n in difflib.get_close_matches(name, held, n=1)]
     msg = f"Expected a module of {', '.join(map(repr, names))} in {scope}, found none. "
     msg += f"The model holds: {holdings(model)}."
