@@ -9,7 +9,14 @@ from torch import nn
 
 import thinned
 from helpers import tiny
-from thinned.layers import AlphaDropout, DropBlock2d, Dropout, SpatialDropout, StochasticDepth
+from thinned.layers import (
+    AlphaDropout,
+    DropBlock2d,
+    Dropout,
+    DropPath,
+    SpatialDropout,
+    StochasticDepth,
+)
 
 
 def net():
@@ -232,6 +239,28 @@ def test_options_by_partial():
     assert layers(edit)["1:dropout"].channel_dim == -1
 
 
+def test_the_rate_of_a_partial_is_taken_unless_another_is_given():
+    half = functools.partial(Dropout, p=0.5)
+    assert set(thinned.insert(net(), half).sites.rates.values()) == {0.5}
+    assert set(thinned.insert(net(), half, 0.2).sites.rates.values()) == {0.2}
+    assert set(thinned.insert(net()).sites.rates.values()) == {0.1}
+
+
+@pytest.mark.parametrize(
+    ("variant", "error", "match"),
+    [
+        (functools.partial(Dropout, 0.5), TypeError, "options of Dropout by name"),
+        (functools.partial(Dropout, foo=1), TypeError, "options of Dropout, got 'foo'. It takes"),
+        (functools.partial(StochasticDepth, foo=1), TypeError, "StochasticDepth, got 'foo'"),
+        (functools.partial(StochasticDepth, mode="skp"), ValueError, "Did you mean 'skip'"),
+        (functools.partial(DropPath, mode="skip"), ValueError, "`mode` to be one of 'row'"),
+    ],
+)
+def test_options_that_the_layer_does_not_know(variant, error, match):
+    with pytest.raises(error, match=match):
+        thinned.insert(net(), variant)
+
+
 def test_recurrent_layers_get_one_mask_for_all_steps():
     model = nn.ModuleDict({"rnn": nn.GRU(4, 50, batch_first=True), "head": nn.Linear(50, 2)})
     thinned.insert(model, "spatial", 0.5, after="GRU")
@@ -282,6 +311,16 @@ def test_locked_dropout_is_not_put_where_nothing_shows_the_axis_of_time():
         thinned.insert(net(), "locked", 0.5)
     said = functools.partial(thinned.layers.LockedDropout, time_dim=1)
     assert len(thinned.insert(net(), said, 0.5)) == 2
+
+
+@pytest.mark.parametrize("variant", ["spatial", "feature_alpha"])
+def test_whole_channels_are_not_dropped_where_nothing_shows_their_axis(variant):
+    # On (B, T, C) axis 1 would drop tokens.
+    model = nn.ModuleList([nn.TransformerEncoderLayer(8, 2, 16)])
+    with pytest.raises(thinned.NoEffectError, match=r"0: .*nothing shows"):
+        thinned.insert(model, variant, 0.5, after="TransformerEncoderLayer", force=True)
+    said = functools.partial(SpatialDropout, channel_dim=-1)
+    assert len(thinned.insert(model, said, 0.5, after="TransformerEncoderLayer")) == 1
 
 
 # --------------------------------------------------------------------------- what must be refused

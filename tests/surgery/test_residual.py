@@ -467,3 +467,6 @@ def test_gaps_that_a_library_left_are_filled():
         assert list(model.state_dict()) == keys
         edit.undo()
         assert model.blocks[0].drop_path is gap
+    unscaled = functools.partial(thinned.layers.DropPath, scale_by_keep=False)
+    thinned.insert(model, unscaled, example_input=example())
+    assert not model.blocks[0].drop_path.scale_by_keep

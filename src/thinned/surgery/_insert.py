@@ -23,11 +23,13 @@ from thinned.surgery._run_example import as_arguments, evaluated
 from thinned.surgery._structure import is_chain
 from thinned.surgery._swap_values import Key
 
+USUAL = 0.1  # the rate where nobody gives one
+
 
 def insert(
     model: nn.Module,
     variant: Any = AUTO,
-    rate: float = 0.1,
+    rate: float | None = None,
     include: str | Iterable[str] = EVERYTHING,
     exclude: str | Iterable[str] = (),
     *,
@@ -51,7 +53,8 @@ def insert(
             one with its options. A name puts that variant after the activations of linear and
             convolution layers; ``"stochastic_depth"`` on residual blocks (``mode="skip"`` saves
             their time).
-        rate: probability of dropping, in [0, 1]. With the linear rule it is the last block's.
+        rate: probability of dropping, in [0, 1]; ``None`` is the ``p`` of the ``partial``, else
+            0.1. With the linear rule it is the last block's.
         include: globs on dotted paths of the modules that get a layer, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
         after: put the layer after the output of these modules instead: a class, a class name, or
@@ -65,9 +68,9 @@ def insert(
 
     Raises:
         NoEffectError: if there is no such place; the message lists what the model holds.
-        ValueError: if ``rate`` is none, the variant would do harm, or the model does not run on
-            ``example_input``.
-        TypeError: if ``variant`` is no layer, or the model is scripted.
+        ValueError: if ``rate`` is none, an option of the variant has no such value, the variant
+            would do harm, or the model does not run on ``example_input``.
+        TypeError: if ``variant`` is no layer or knows an option not, or the model is scripted.
         RuntimeError: if the model is wrapped, or compiled and already run.
 
     Example:
@@ -82,9 +85,10 @@ def insert(
         ['0.weight', '0.bias', '2.weight', '2.bias']
     """
     model = editable(model)
-    rate = check_rate("rate", rate)
     scope = Scope(as_patterns(include), as_patterns(exclude, "exclude"))
     chosen = Chosen.of(variant)
+    asked = chosen.rate if rate is None else rate
+    rate = check_rate("rate", USUAL if asked is None else asked)
     plan = Plan()
     changes: list[Change] = []
     if after is not None:

@@ -111,13 +111,14 @@ def _is_inside(place: Place, block: Block) -> bool:
 
 def _hook(block: Block, rate: float, axis: int, options: Mapping[str, Any]) -> AroundBlock:
     scale = options.get("scale_by_keep", not block.after)
-    layer = BlockDrop(rate, options.get("mode", "mask"), scale, axis)
+    mode = options.get("mode", "mask")
+    layer = BlockDrop(rate, "mask" if mode == "row" else mode, scale, axis)  # DropPath says row
     return AroundBlock(layer, block.source, block.result)
 
 
 def _fill(place: Place, rate: float, options: Mapping[str, Any]) -> Exchanged:
     mode = "batch" if options.get("mode") == "batch" else "row"
-    new = DropPath.from_module(place.module, rate, mode=mode)
+    new = DropPath.from_module(place.module, rate, **{**options, "mode": mode})
     if place.device is not None:
         new.to(device=place.device)
     return Exchanged(place.path, place.slots, place.module, new)

@@ -17,6 +17,7 @@ from thinned.layers._registry import variant as registered
 from thinned.layers._stochastic_depth import StochasticDepth
 from thinned.surgery._changes import Hooked
 from thinned.surgery._inserted import AfterOutput, BeforeInput, inserted_hooks
+from thinned.surgery._partial import taken_apart
 from thinned.surgery._placement import FEATURE_MAP, NAMED, SELF_NORMALIZING, Plan, Row, Spot
 from thinned.surgery._places import Scope, places
 from thinned.surgery._structure import neighbours
@@ -33,18 +34,21 @@ class Chosen:
         layer: the class, ``None`` for what each row of the table says.
         options: its options.
         variant: the technique, where a name was given: it may have a class for other places.
+        rate: the rate that a ``functools.partial`` gave, if it did.
     """
 
     layer: type[RateLayer] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     variant: Variant | None = None
+    rate: float | None = None
 
     @classmethod
     def of(cls, variant: Any) -> "Chosen":
         """Read `variant`: ``"auto"``, a name, a class, or a ``functools.partial`` of one.
 
         Raises:
-            TypeError: if it is no layer that can be put between others.
+            TypeError: if it is no layer that can be put between others, or an option is none.
+            ValueError: if an option of a drop of blocks has a value that it cannot have.
         """
         if variant == AUTO:
             return cls()
@@ -52,14 +56,17 @@ class Chosen:
         named = registered(variant) if isinstance(variant, str) else None
         layer: Any = variant if named is None else named.layer
         if isinstance(layer, functools.partial):
-            layer, options = layer.func, layer.keywords
+            layer, options = taken_apart(layer)
         if not (isinstance(layer, type) and issubclass(layer, RateLayer)):
             msg = "Expected `variant` to be 'auto', a variant's name, a layer class of "
             msg += f"thinned.layers, or a functools.partial of one, got {variant!r}."
             raise TypeError(msg)
-        chosen = cls(layer, {k: v for k, v in options.items() if k != "p"}, named)
+        rest = {name: value for name, value in options.items() if name != "p"}
+        chosen = cls(layer, rest, named, options.get("p"))
         if chosen.elements:
             chosen._require_free_standing()
+        elif layer is not None and rest:  # blocks get hooks of ours: this checks the options
+            layer(*[nn.Identity()] * issubclass(layer, StochasticDepth), **rest)
         return chosen
 
     @property
@@ -154,11 +161,18 @@ def _misfit(chosen: Chosen, row: Row) -> str | None:
     layer = chosen.layer
     if layer is not None and layer.kind == "drop_block" and row is not FEATURE_MAP:
         return f"{layer.__name__} drops regions of feature maps, and here is none"
-    known = {*row.options, *chosen.options}
-    if layer is not None and issubclass(layer, LockedDropout) and "time_dim" not in known:
+    known = {**row.options, **chosen.options}
+    if layer is None:
+        return None
+    if issubclass(layer, LockedDropout) and "time_dim" not in known:
         return (
             "nothing shows the axis of time; functools.partial(LockedDropout, time_dim=1) says it"
         )
+    if issubclass(layer, nn.FeatureAlphaDropout) and known.get("channel_dim") != 1:
+        return f"{layer.__name__} drops along axis 1, and nothing shows that channels are there"
+    if "channel_dim" in inspect.signature(layer).parameters and "channel_dim" not in known:
+        name = layer.__name__
+        return f"nothing shows the channel axis; functools.partial({name}, channel_dim=1) says it"
     return None
 
 

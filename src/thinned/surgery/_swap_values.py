@@ -13,6 +13,7 @@ from thinned.layers._rate import RateLayer
 from thinned.layers._registry import VARIANTS, Variant, variant
 from thinned.surgery._attributes import is_rate
 from thinned.surgery._known import rules_of
+from thinned.surgery._partial import taken_apart
 from thinned.surgery._places import Place
 from thinned.surgery._structure import neighbours
 
@@ -124,12 +125,8 @@ def as_value(value: Any) -> Value:
     if isinstance(value, str):
         row = variant(value)
         return Layers(row.layer, row=row)
-    if isinstance(value, functools.partial) and _is_layer(layer := value.func):
-        if value.args:
-            msg = f"Expected the options of {layer.__name__} by name, got {value.args!r}. "
-            msg += "Write functools.partial(Layer, option=...); the rate is swap's `rate`."
-            raise TypeError(msg)
-        return Layers(layer, value.keywords)
+    if isinstance(value, functools.partial) and _is_layer(value.func):
+        return Layers(*taken_apart(value))
     if _is_layer(value):
         return Layers(value)
     if callable(value) and not isinstance(value, nn.Module):
