@@ -303,7 +303,6 @@ class Logs(Kept):
         ("val_los", ["val_loss"], "Did you mean 'val_loss'"),
         (None, ["a_loss", "b_loss"], r"2 of them contain 'loss'. Name one: AdaptiveDropout\("),
         (None, ["val_acc"], "none of them contain 'loss'"),
-        (None, [], "it logs nothing"),
     ],
 )
 def test_a_loss_that_cannot_be_found_stops_it_in_the_sanity_check(monitor, keys, match):
@@ -312,6 +311,24 @@ def test_a_loss_that_cannot_be_found_stops_it_in_the_sanity_check(monitor, keys,
     with pytest.raises(ValueError, match=match):
         fit(AdaptiveDropout(monitor), module=module)
     assert tiny.same_weights(start, tiny.weights(module))
+
+
+class Guarded(Logs):
+    """Logs nothing in the sanity check, as some do."""
+
+    def validation_step(self, batch, batch_idx):
+        if not self.trainer.sanity_checking:
+            super().validation_step(batch, batch_idx)
+
+
+def test_what_logs_nothing_is_told_so_at_the_first_validation_that_counts():
+    with pytest.raises(ValueError, match="it logs nothing"):
+        fit(AdaptiveDropout(), module=Logs())
+    for monitor in ("val_loss", None):
+        adaptive = AdaptiveDropout(monitor)
+        fit(adaptive, module=Guarded("val_loss"))
+        assert adaptive.monitor == "val_loss"
+        assert len(adaptive.history) == 3
 
 
 def test_it_follows_what_others_minimize_if_that_is_a_loss():

@@ -150,3 +150,26 @@ def test_the_schedule_survives_yaml_and_hydra():
 
 def _plain(value):
     return list(value) if isinstance(value, tuple) else value
+
+
+def test_a_search_before_the_first_step_does_not_take_the_start(tmp_path):
+    rates = []
+    for search in ([], [pl.callbacks.LearningRateFinder(num_training_steps=3)]):
+        adaptive = AdaptiveDropout()
+        fit(adaptive, *search, max_epochs=12, default_root_dir=tmp_path)
+        rates.append(adaptive.history[0]["rate"])
+    assert rates[0] == rates[1] != 0.5
+
+
+def test_sites_are_looked_at_in_runs_too_short_to_log_a_step():
+    class Sets(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, *_):
+            pl_module.net[2].p = 0.77
+
+    with pytest.warns(ThinnedWarning, match="was set to .* and holds 0.77"):
+        fit(AdaptiveDropout(), Sets(), max_epochs=1, log_every_n_steps=50)
+
+
+def test_no_validation_before_the_end_is_refused():
+    with pytest.raises(ValueError, match=r"none will run.*max_steps"):
+        fit(AdaptiveDropout(), max_epochs=-1, max_steps=3)

@@ -409,7 +409,10 @@ class Fails(Smoothed):
     """Fails where its outputs are not as they were."""
 
     def validation_step(self, batch, batch_idx):
-        if any(hook.__name__ == "scale" for hook in self.net[-1]._forward_hooks.values()):
+        if any(
+            getattr(hook, "__name__", "") == "scale"
+            for hook in self.net[-1]._forward_hooks.values()
+        ):
             raise LookupError("a hook")
         super().validation_step(batch, batch_idx)
 
@@ -433,3 +436,20 @@ def test_of_the_loader_that_is_watched():
     tiny.trainer(callbacks=[adaptive]).fit(Loaders(), tiny.loader(), loaders)
     (row,) = adaptive.history
     assert row["log_temperature"] is not None
+
+
+def test_of_a_loader_that_the_key_does_not_number():
+    class Loaders(Kept):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            loss = cross_entropy(self(batch[0]), batch[1])
+            self.log("val_loss_" + "ab"[dataloader_idx], loss, add_dataloader_idx=False)
+
+    loaders = [tiny.loader(16, seed=1), tiny.loader(24, seed=2)]
+    found = {}
+    for key in ("val_loss_a", "val_loss_b"):
+        torch.manual_seed(0)
+        adaptive = AdaptiveDropout(key)
+        tiny.trainer(callbacks=[adaptive]).fit(Loaders(), tiny.loader(), loaders)
+        found[key] = adaptive.history[0]["log_temperature"]
+    assert None not in found.values()
+    assert found["val_loss_a"] != found["val_loss_b"]

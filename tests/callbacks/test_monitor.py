@@ -429,3 +429,81 @@ def test_the_verdict_is_told_once(monkeypatch, tmp_path):
     assert not told, "the record's summary holds it"
     tiny.fit([OverfittingMonitor()])
     assert len(told) == 1
+
+
+def test_a_gap_that_is_not_finite_is_published_as_such(plain):
+    pl = probing.lightning()
+
+    class Diverges(plain):
+        def validation_step(self, batch, batch_idx):
+            bad = float("nan") if self.current_epoch > 0 and not self.trainer.sanity_checking else 1
+            self.log("val_loss", self.loss(batch) * bad)
+
+    trainer = probing.fit(pl, probing.build(Diverges), [OverfittingMonitor()], max_epochs=3)
+    assert trainer.callback_metrics["overfit/gap/val_loss"].isnan()
+
+
+@pytest.mark.parametrize("monitor", [None, "val_loss"])
+def test_a_model_that_logs_nothing_in_the_sanity_check_is_watched(plain, monitor):
+    pl = probing.lightning()
+
+    class Guarded(plain):
+        def validation_step(self, batch, batch_idx):
+            loss = self.loss(batch)
+            if not self.trainer.sanity_checking:
+                self.log("val_loss", loss)
+
+    monitor = OverfittingMonitor(monitor)
+    probing.fit(pl, probing.build(Guarded), [monitor], max_epochs=2)
+    assert monitor.monitor == "val_loss"
+    assert "overfit/verdict" in monitor.history[-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "watched"),
+    [
+        ("val_loss_epoch/dataloader_idx_1", "val_loss/dataloader_idx_1"),
+        ("val_loss/dataloader_idx_1", "val_loss/dataloader_idx_1"),
+    ],
+)
+def test_the_key_of_a_loader_that_others_monitor(plain, asked, watched):
+    pl = probing.lightning()
+
+    class Several(plain):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            self.log("val_loss", self.loss(batch), on_step=True, on_epoch=True)
+
+    both = [probing.val_loader(), probing.val_loader()]
+    stop = pl.callbacks.EarlyStopping(asked, patience=99)
+    monitor = OverfittingMonitor()
+    probing.fit(pl, probing.build(Several), [monitor, stop], val=both)
+    assert monitor.monitor == watched
+    named = OverfittingMonitor(asked)
+    probing.fit(pl, probing.build(Several), [named], val=both)
+    assert named.monitor == watched
+
+
+def test_what_cannot_come_is_told_before_the_first_step(plain):
+    pl = probing.lightning()
+    with pytest.raises(ValueError, match=r"shifted\['fog'\] .* from 0 to 0, got 1"):
+        probing.fit(pl, probing.build(plain), [OverfittingMonitor(shifted={"fog": 1})])
+    with pytest.raises(ValueError, match=r"barebones=True. logs nothing"):
+        pl.Trainer(
+            barebones=True, max_epochs=1, callbacks=[OverfittingMonitor()], accelerator="cpu"
+        ).fit(probing.build(plain), probing.train_loader(), probing.val_loader())
+    with pytest.warns(thinned.ThinnedWarning, match="No validation will run"):
+        probing.fit(pl, probing.build(plain), [OverfittingMonitor()], max_steps=2)
+    stop = pl.callbacks.EarlyStopping("overfit/probe/val_loss", patience=99)
+    with pytest.warns(thinned.ThinnedWarning, match="measured at every 2th"):
+        probing.fit(pl, probing.build(plain), [OverfittingMonitor(every=2), stop])
+
+
+def test_weights_that_are_not_a_number_are_no_average(plain):
+    pl = probing.lightning()
+
+    class Breaks(plain):
+        def on_train_epoch_start(self):
+            with torch.no_grad():
+                self.net[0].weight.fill_(float("nan"))
+
+    probing.fit(pl, probing.build(Breaks), [OverfittingMonitor()])  # a warning is an error

@@ -1,6 +1,8 @@
 """The probe is drawn from what training draws from, and no validation sample is in it."""
 
+import math
 import random
+from collections import UserDict
 
 import pytest
 import torch
@@ -18,8 +20,10 @@ from torch.utils.data import (
 )
 
 from helpers import probing
+from thinned import ThinnedWarning
 from thinned.callbacks import OverfittingMonitor
-from thinned.callbacks._probe_data import augments, choose, pool
+from thinned.callbacks._probe import _rows
+from thinned.callbacks._probe_data import Recorder, _equal, augments, choose, pool
 
 PL = probing.lightning()
 Plain = probing.module_class(PL)
@@ -312,3 +316,35 @@ def test_own_names_for_several_loaders_pair_where_they_can():
     probing.fit(PL, probing.build(Named), [monitor], val=loaders)
     keys = [k for k in monitor.history[-1] if k.startswith("overfit/gap/")]
     assert keys == ["overfit/gap/loss_0"]
+
+
+def test_a_watched_key_that_the_probe_cannot_measure_is_told():
+    class Named(Plain):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            self.log(f"loss_{dataloader_idx}", self.loss(batch), add_dataloader_idx=False)
+
+    loaders = [probing.val_loader(), probing.val_loader()]
+    with pytest.warns(
+        ThinnedWarning, match="does not log 'loss_1', so there is no verdict"
+    ) as all_:
+        probing.fit(PL, probing.build(Named), [OverfittingMonitor("loss_1")], val=loaders)
+    assert sum("no verdict" in str(each.message) for each in all_) == 1
+
+
+def test_a_mapping_that_is_no_dict_is_kept_as_one():
+    recorder, batch = Recorder(4), UserDict(x=torch.ones(4, 2), y=torch.zeros(4))
+    recorder.record(batch, _rows(batch))
+    recorder.record(batch, _rows(batch))
+    batch["x"].mul_(0)
+    (kept,) = recorder.freeze()
+    assert isinstance(kept, UserDict)
+    assert kept["x"].sum() == 8
+
+
+class Opaque:
+    """Equal to nothing but itself."""
+
+
+@pytest.mark.parametrize("sample", [lambda: torch.tensor([1.0, math.nan]), Opaque])
+def test_no_number_and_no_comparison_are_no_augmentation(sample):
+    assert _equal(sample(), sample())

@@ -3,6 +3,7 @@ import json
 import logging
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from helpers import tiny
@@ -333,3 +334,20 @@ def test_state_is_plain(tmp_path):
     tiny.fit([callback])
     assert json.loads(json.dumps(callback.state_dict())) == callback.state_dict()
     assert RunRecord("a").state_key == RunRecord("b").state_key  # resumed into another folder
+
+
+def test_a_search_for_a_rate_does_not_make_the_next_fit_a_resumed_one(tmp_path):
+    record = RunRecord(tmp_path, page=False, summary=False)
+    finder = pl.callbacks.LearningRateFinder(num_training_steps=3)
+    for _ in range(2):
+        tiny.fit([record, finder], default_root_dir=tmp_path / "root")
+    assert len(list(tmp_path.glob("record*.jsonl"))) == 2
+
+
+def test_a_plain_number_among_the_metrics_is_recorded(tmp_path):
+    class Puts(pl.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            trainer.callback_metrics["mine"] = 0.5
+
+    tiny.fit([RunRecord(tmp_path, page=False, summary=False), Puts()])
+    assert read_record(tmp_path).metrics[-1].values["mine"] == 0.5

@@ -121,3 +121,17 @@ def test_a_site_is_scaled_or_scheduled(order):
 
 def test_it_travels():
     assert isinstance(pickle.loads(pickle.dumps(ScaleRates(0.5))), ScaleRates)
+
+
+def test_a_callback_of_its_own_for_each_fit_starts_from_the_same_rates_unless_they_were_changed():
+    module = tiny.TinyModule(net())
+    for _ in range(3):
+        tiny.fit([ScaleRates(0.5)], module=module)
+        assert module.net[3].p == 0.2
+    tiny.fit([ScaleRates(Linear(1.0, 0.0))], module=module)
+    assert module.net[3].p == 0.0
+    tiny.fit([ScaleRates(0.25)], module=module)
+    assert module.net[3].p == 0.1
+    module.net[3].p = 0.8
+    tiny.fit([ScaleRates(0.5)], module=module)
+    assert module.net[3].p == 0.4

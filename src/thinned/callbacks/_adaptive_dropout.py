@@ -103,7 +103,9 @@ class AdaptiveDropout(RateCallback):
         self.profile = as_profile(profile)
         self.loss = loss
         self.decorrelate_ranks = decorrelate_ranks
-        self.law = _law(highest)
+        self.law = AdaptiveLaw()
+        if highest is not None:
+            self.law = AdaptiveLaw(high=check_rate("highest", highest))
         self.history: list[dict[str, Any]] = []
         self._asked = monitor
         self._state = self.law.begin()
@@ -176,7 +178,7 @@ class AdaptiveDropout(RateCallback):
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
             self._losses.restore(loaded, trainer.global_rank, trainer.world_size)
-        elif not self.history:
+        if trainer.global_step == 0 and not self.history:  # also after a search for a rate
             self._begin(trainer)
         self._set()
 
@@ -216,11 +218,14 @@ class AdaptiveDropout(RateCallback):
         if trainer.state.fn == "fit":
             self._temperature.during_validation(batch, dataloader_idx, self.monitor)
 
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the hooks out before the module's own end: it may copy or save its networks."""
+        self._temperature.stop()
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide on the rate of the batches to come."""
         if trainer.state.fn != "fit":
             return
-        self._temperature.stop()
         found = self._losses.at_validation(trainer)
         if trainer.sanity_checking:
             self._temperature.after_sanity_check()
@@ -246,6 +251,7 @@ class AdaptiveDropout(RateCallback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Take the hooks out, if a validation was broken off."""
+        super().on_exception(trainer, pl_module, exception)
         self._temperature.stop()
 
     def on_save_checkpoint(
@@ -292,8 +298,3 @@ class AdaptiveDropout(RateCallback):
 
 
 _LOGGED = ("train_loss", "val_loss", "log_temperature", "next_rate", "at_cap")
-
-
-def _law(highest: float | None) -> AdaptiveLaw:
-    """Return the law, held below a rate."""
-    return AdaptiveLaw() if highest is None else AdaptiveLaw(high=check_rate("highest", highest))

@@ -123,7 +123,8 @@ def metrics(trainer: pl.Trainer) -> dict[str, float]:
     Lightning may reduce a metric over the ranks when it is first read.
     """
     found = trainer.callback_metrics.items()
-    return {str(key): float(value) for key, value in found if value.numel() == 1}
+    single = ((key, value) for key, value in found if getattr(value, "numel", lambda: 1)() == 1)
+    return {str(key): float(value) for key, value in single}
 
 
 def progress(trainer: pl.Trainer) -> float | None:

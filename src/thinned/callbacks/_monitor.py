@@ -1,6 +1,5 @@
 """Measures overfitting while a Lightning model trains, and disturbs nothing."""
 
-import math
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,16 +14,18 @@ from thinned.metrics._verdict import Verdict
 from thinned.surgery import SiteList
 
 from . import _monitor_show as show
-from ._lightning import all_callbacks
+from ._lightning import all_callbacks, progress
 from ._log_values import publish, send
-from ._monitor_keys import in_front, watched
-from ._monitor_rows import Row, checked_loaders, judged, measured, robustness
+from ._monitor_keys import in_front, stale_between, watched
+from ._monitor_rows import Row, check_numbers, checked_loaders, judged, measured, robustness
 from ._probe import Probe, Reading, merged
 from ._probe_lightning import (
     check_lightning,
+    val_loaders,
     validation_logged,
     validation_step_count,
     validation_will_run,
+    validations,
 )
 from ._probe_noise import Noise
 from ._probe_units import Units
@@ -157,7 +158,8 @@ class OverfittingMonitor(pl.Callback):
 
     @override
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        if not validation_will_run(trainer):
+        planned = progress(trainer).batches_planned
+        if not validation_will_run(trainer) or validations(trainer, planned) == 0:
             self._warn("No validation will run, so overfitting is not measured: give a val loader.")
             return
         self._noise = self._find_noise(pl_module)
@@ -165,6 +167,8 @@ class OverfittingMonitor(pl.Callback):
             sites = self._noise.sites if self._noise is not None else SiteList()
             self._units = Units(sites, self._wants_units)
         self._probe.start(trainer, pl_module)
+        if told := stale_between(trainer, self.every):
+            self._warn(told)
 
     @override
     def on_train_batch_start(
@@ -196,14 +200,16 @@ class OverfittingMonitor(pl.Callback):
         if self._noise is not None:
             row["rate"] = self._noise.rate
         if self._is_due(trainer):
-            row |= measured(validation, self._measure(trainer, pl_module))
+            found = measured(validation, self._measure(trainer, pl_module))
+            self._look_for_gap(validation, found)
+            row |= found
         row |= robustness(validation, self._shifted)
         self._validations += 1
         self.history.append(row)
         row |= self._judge(validation)
-        found = {k: v for k, v in row.items() if k.startswith("overfit/") and not math.isnan(v)}
-        publish(trainer, found)
-        send(trainer, {**found, "epoch": row["epoch"]}, validation_step_count(trainer))
+        ours = {k: v for k, v in row.items() if k.startswith("overfit/")}
+        publish(trainer, ours)
+        send(trainer, {**ours, "epoch": row["epoch"]}, validation_step_count(trainer))
 
     @override
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
@@ -235,9 +241,10 @@ class OverfittingMonitor(pl.Callback):
 
     def _resolve(self, trainer: Any, validation: Mapping[str, float]) -> None:
         """Find the watched key at the first validation."""
-        if self._known:
-            return
+        if self._known or (trainer.sanity_checking and not validation):
+            return  # some log only when it is none of the sanity check
         self._known = True
+        check_numbers(self._shifted, len(val_loaders(trainer)))
         found = watched(trainer, *self._asked, validation)
         if found is not None:
             self.monitor, self.mode = found
@@ -263,6 +270,14 @@ class OverfittingMonitor(pl.Callback):
                 f"{error}): its figures are missing there. Training goes on."
             )
             return Reading()
+
+    def _look_for_gap(self, validation: Mapping[str, float], found: Row) -> None:
+        """Say so, once, if the probe measures other keys, but not the watched one."""
+        lost = found and self.monitor in validation and f"overfit/probe/{self.monitor}" not in found
+        if lost and not self._lost:
+            self._lost = True
+            said = "so there is no verdict. It stands for the first loader: watch a key of that."
+            self._warn(f"The probe does not log {self.monitor!r}, {said}")
 
     def _judge(self, validation: Mapping[str, float]) -> Row:
         if self.monitor is not None and self.monitor in validation:

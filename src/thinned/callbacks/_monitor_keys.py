@@ -38,8 +38,9 @@ def watched(
     keys = list(logged)
     if monitor is not None:
         return _present(monitor, keys), mode
-    for named, its_mode in _monitored(trainer):
-        if named in keys and (not loss or (its_mode == "min" and _is_loss(named))):
+    for asked, its_mode in _monitored(trainer):
+        named = _as_logged(asked, keys)
+        if named is not None and (not loss or (its_mode == "min" and _is_loss(named))):
             return named, its_mode
     if not keys:
         return None
@@ -56,10 +57,10 @@ def watched(
     raise ValueError(msg)
 
 
-def loader_of(key: str) -> tuple[str, int]:
-    """Return a metric's name without a loader's suffix, and the number of that loader."""
-    name, _, number = key.partition(SUFFIX)
-    return name, int(number or 0)
+def loader_of(key: str) -> tuple[str, int | None]:
+    """Return a metric's name without a loader's suffix, and the number of that loader, if any."""
+    name, suffix, number = key.partition(SUFFIX)
+    return name, int(number) if suffix else None
 
 
 def pairs(validation: Iterable[str], probe: Iterable[str]) -> list[tuple[str, str]]:
@@ -78,12 +79,17 @@ def _is_loss(key: str) -> bool:
     return "loss" in key.partition(SUFFIX)[0].lower()
 
 
+def _as_logged(named: str, keys: list[str]) -> str | None:
+    """The key that is meant: with on_step and on_epoch Lightning puts ``_epoch`` behind a name."""
+    name, suffix, number = named.partition(SUFFIX)
+    base = f"{name.removesuffix('_epoch')}{suffix}{number}"
+    return next((key for key in (named, base) if key in keys), None)
+
+
 def _present(monitor: str, keys: list[str]) -> str:
-    if monitor in keys:
-        return monitor
-    base = monitor.removesuffix("_epoch")
-    if base in keys:  # logged with on_step and on_epoch
-        return base
+    found = _as_logged(monitor, keys)
+    if found is not None:
+        return found
     if not keys:
         msg = (
             f"Expected `monitor` {monitor!r} to be logged by validation, which logs nothing. "
@@ -110,6 +116,19 @@ def _monitored(trainer: Any) -> list[tuple[str, str]]:
                     name = name.removeprefix(prefix)
                 found.append((name, callback.mode))
     return found
+
+
+def stale_between(trainer: Any, every: int) -> str:
+    """Warn of EarlyStopping on keys that are not measured at each validation; else say nothing."""
+    asked = (callback.monitor for callback in callbacks_of(trainer, "EarlyStopping"))
+    keys = [key for key in asked if key and key.startswith(_OURS)]
+    if every == 1 or not keys:
+        return ""
+    return (
+        f"EarlyStopping looks at {_listed(keys)} after every validation, but it is measured at "
+        f"every {every}th: in between, the old value counts as no improvement. Let its patience be "
+        "some times that, or leave out `every`."
+    )
 
 
 def in_front(trainer: Any, callback: Any) -> list[Any]:

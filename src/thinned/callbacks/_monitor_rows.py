@@ -41,6 +41,21 @@ def checked_loaders(shifted: Any) -> dict[str, int]:
     }
 
 
+def check_numbers(shifted: Mapping[str, int], loaders: int) -> None:
+    """Refuse the number of a validation loader that is not there.
+
+    Raises:
+        ValueError: naming it.
+    """
+    for name, index in shifted.items():
+        if index >= loaders:
+            msg = (
+                f"Expected shifted[{name!r}] to be the number of a validation loader, from 0 to "
+                f"{loaders - 1}, got {index}. The clean one is 0, the shifted ones come after it."
+            )
+            raise ValueError(msg)
+
+
 def robustness(validation: Mapping[str, float], shifted: Mapping[str, int]) -> Row:
     """Return the gap of each shifted validation loader to the first, clean one.
 

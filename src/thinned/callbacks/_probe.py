@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from ._probe_lightning import (
     train_limit,
     train_loaders,
     val_batch_size,
+    why_not,
 )
 from ._probe_loop import Logged
 from ._probe_noise import Noise
@@ -63,7 +64,7 @@ class Probe:
         self._indices: list[Any] = []
         self._recorder: data.Recorder | None = None
         self._snapshot: Snapshot | None = None
-        self._weights: list[float] = []
+        self._weights: list[str] = []
         self._warned = False
 
     def start(self, trainer: Any, module: nn.Module) -> None:
@@ -183,19 +184,16 @@ class Probe:
         return loader, batches
 
     def _rehearse(self, trainer: Any, module: nn.Module) -> None:
-        if self._recorder is not None:
-            return  # no batch yet
+        lazy = any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers())))
+        if self._recorder is not None or lazy:
+            return  # no batch yet, or its first one initializes
         snapshot = Snapshot(module)
         loader, batches = self._loader(trainer)
         try:
             with quiet(trainer, self.seed, self._source, self.wanted), snapshot.lent():
-                evaluate(trainer, loader, min(1, batches), keep=self.keep)
+                evaluate(trainer, loader, min(1, batches), keep=self.keep, rehearsal=True)
         except Exception as error:
-            msg = (
-                "validation_step cannot read a batch of the training loader: "
-                f"{type(error).__name__}: {error}. {data.CLEAN_LOADER}"
-            )
-            raise RuntimeError(msg) from error
+            raise RuntimeError(why_not(error, data.CLEAN_LOADER)) from error
 
     def _look_for_augmentation(self) -> None:
         if self._recorder is None and data.augments(self._source, self._indices, self.seed):
@@ -276,17 +274,17 @@ def _checked_callback(value: Any) -> Any:
     raise TypeError(msg)
 
 
-def _fingerprint(module: nn.Module) -> list[float]:
-    """A few sums that change when weights are exchanged."""
+def _fingerprint(module: nn.Module) -> list[str]:
+    """A few sums that change when weights are exchanged, as text: NaN is equal to itself there."""
     with torch.no_grad():
         some = [p for p in module.parameters() if p.numel() and p.is_floating_point()]
-        return [float(p.detach().sum()) for p in (*some[:2], *some[-2:])]
+        return [float(p.detach().sum()).hex() for p in (*some[:2], *some[-2:])]
 
 
 def _rows(batch: Any) -> int:
     if isinstance(batch, torch.Tensor):
         return batch.shape[0] if batch.ndim else 1
-    parts = batch.values() if isinstance(batch, dict) else batch
+    parts = batch.values() if isinstance(batch, Mapping) else batch
     if isinstance(parts, str | bytes) or not isinstance(parts, Iterable):
         return 1
     return next((n for n in map(_rows, parts) if n > 1), 1)

@@ -3,7 +3,7 @@
 import copy
 import itertools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -215,7 +215,7 @@ def _twin(sampler: Any, dataset: Any) -> Any:
 
 
 def _flat(value: Any) -> list[Any]:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return [leaf for v in value.values() for leaf in _flat(v)]
     if isinstance(value, list | tuple):
         return [leaf for v in value for leaf in _flat(v)]
@@ -227,8 +227,11 @@ def _same(one: list[Any], other: list[Any]) -> bool:
 
 
 def _equal(one: Any, other: Any) -> bool:
+    if "__eq__" not in {name for cls in type(one).__mro__[:-1] for name in vars(cls)}:
+        return True  # such objects differ whatever they hold
     try:
-        return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+        a, b = torch.as_tensor(one), torch.as_tensor(other)
+        return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())  # NaN as well
     except (TypeError, ValueError, RuntimeError):  # strings, images, objects without a tensor
         try:
             return bool(one == other)
@@ -239,8 +242,9 @@ def _equal(one: Any, other: Any) -> bool:
 def _to_cpu(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return type(value)({k: _to_cpu(v) for k, v in value.items()})
+    if isinstance(value, Mapping):  # also one of a tokenizer, which is no dict
+        kind: Any = type(value)
+        return kind({k: _to_cpu(v) for k, v in value.items()})
     if isinstance(value, tuple):
         parts = [_to_cpu(v) for v in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)

@@ -8,8 +8,11 @@ import contextlib
 import importlib
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from torch.utils._pytree import tree_unflatten
 
 from ._lightning import namespace
 from ._probe_loop import Logged, harvest, loop_class, results_class
@@ -19,8 +22,12 @@ def check_lightning(trainer: Any, whose: str = "OverfittingMonitor") -> None:
     """Raise one clear error if Lightning's inside is not as the probe knows it.
 
     Raises:
+        ValueError: if the trainer logs nothing at all.
         RuntimeError: naming what is missing and the versions that are known to work.
     """
+    if getattr(trainer, "barebones", False):
+        msg = f"{whose} reads what is logged, and Trainer(barebones=True) logs nothing. "
+        raise ValueError(msg + "Take one of them out.")
     missing = []
     for path in _PRIVATE:
         part = trainer
@@ -104,8 +111,10 @@ def validations(trainer: Any, planned_batches: int | None) -> int | None:
         return None
     if epochs is None:
         return int(planned_batches // each)
+    full, rest = divmod(planned_batches, length)
     in_epoch = 1 if math.isinf(each) else max(1, length // each)
-    return int(in_epoch * planned_batches / length / epochs)
+    in_last = 0 if math.isinf(each) or (full + 1) % epochs else rest // each
+    return int(full // epochs * in_epoch + in_last)
 
 
 def validation_logged(trainer: Any) -> dict[str, Logged]:
@@ -127,6 +136,7 @@ def evaluate(
     part: int = 0,
     prepare: Callable[[], None] | None = None,
     index: int = 0,
+    rehearsal: bool = False,
 ) -> tuple[dict[str, Logged], dict[str, Logged]]:
     """Run a second validation loop over ``loader``, with nothing of it seen outside.
 
@@ -138,6 +148,7 @@ def evaluate(
         part: number of batches after which the first of the results is taken; 0 for none.
         prepare: called once the model is in evaluation mode.
         index: the number of the validation loader that it stands for, where there are several.
+        rehearsal: whether nothing is trained yet, so that the user's code sees a sanity check.
 
     Returns:
         What was logged in the first ``part`` batches, and in all.
@@ -147,19 +158,44 @@ def evaluate(
     loop = loop_class(real.__class__)(trainer, real._trainer_fn, real._stage, verbose=False)
     loop.inference_mode = real.inference_mode
     loop._results = results_class(real._results.__class__)(training=False)
-    loop._combined_loader = _combined(trainer, loader)
+    loop._combined_loader = _combined(trainer, loader, real._combined_loader)
     loop._max_batches = [batches]
     loop._last_val_dl_reload_epoch = float("inf")
     several = real._combined_loader is not None and len(real._combined_loader.flattened) > 1
     loop.dataloader_idx = index if several else None
     loop.part, loop.prepare = part, prepare
     with _stage_set(trainer, epoch_loop, loop, averaging(trainer, keep)), _buffers_synced(trainer):
+        sanity_steps = trainer.num_sanity_val_steps
+        if rehearsal:
+            trainer.sanity_checking, trainer.num_sanity_val_steps = True, 1
+        else:
+            trainer.validating = True
         try:
             loop.run()
         finally:
+            trainer.num_sanity_val_steps = sanity_steps
             if loop._data_fetcher is not None:
                 loop._data_fetcher.teardown()
     return loop.early, loop.harvest
+
+
+def why_not(error: Exception, fix: str) -> str:
+    """Say why a rehearsal failed: the step cannot read a batch, or a hook does not go along.
+
+    Args:
+        error: what was raised.
+        fix: what helps where the step cannot read the batch.
+    """
+    said = f"{type(error).__name__}: {error}"
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    hooks = [name for name in names if name.startswith("on_validation")]
+    if "validation_step" in names or not hooks:
+        return f"validation_step cannot read a batch of the training loader: {said}. {fix}"
+    return (
+        f"{hooks[-1]} cannot run when validation is rehearsed with one batch of training, before "
+        f"the first step: {said}. Skip there what needs training, as in a sanity check: "
+        "`if self.trainer.sanity_checking: return`."
+    )
 
 
 def averaging(trainer: Any, keep: Iterable[Any] = ()) -> list[Any]:
@@ -170,19 +206,20 @@ def averaging(trainer: Any, keep: Iterable[Any] = ()) -> list[Any]:
     return [c for c in trainer.callbacks if isinstance(c, kinds) or id(c) in wanted]
 
 
-def _silent_bars(trainer: Any) -> list[Any]:
-    """Stand-ins for the trainer's progress bars, whose hooks do nothing.
+def _silent(trainer: Any, kept: list[Any]) -> list[Any]:
+    """Stand-ins for the trainer's other callbacks, whose hooks do nothing.
 
-    Rich's bar is drawn by a thread that looks for it among the trainer's callbacks, and that dies
-    where it finds none.
+    The user's hooks may read one, such as `trainer.checkpoint_callback`; and Rich's bar is drawn by
+    a thread that looks for it among the trainer's callbacks, and that dies where it finds none.
     """
     callbacks = importlib.import_module(f"{namespace(trainer)}.callbacks")
     mute = {name: _nothing for name in dir(callbacks.Callback) if name.startswith("on_")}
     found = []
-    for bar in trainer.callbacks:
-        if isinstance(bar, callbacks.ProgressBar):
-            silent: Any = object.__new__(type(type(bar).__name__, (type(bar),), mute))
-            silent.__dict__ = bar.__dict__  # so that the thread reads what the bar holds
+    for callback in trainer.callbacks:
+        if not any(callback is each for each in kept):
+            silent: Any = object.__new__(type(type(callback).__name__, (type(callback),), mute))
+            bar = isinstance(callback, callbacks.ProgressBar)  # whose thread reads what it holds
+            silent.__dict__ = vars(callback) if bar else dict(vars(callback))
             found.append(silent)
     return found
 
@@ -201,16 +238,21 @@ def _stage_set(trainer: Any, epoch_loop: Any, loop: Any, callbacks: list[Any]) -
     before = (epoch_loop.val_loop, trainer._logger_connector, trainer.callbacks)
     shown = (trainer.loggers, trainer.profiler, trainer.should_stop, trainer.state.stage)
     clock, hook = getattr(trainer, "_last_val_time", None), module._current_fx_name
+    own_save = vars(trainer).get("save_checkpoint")
     stopped_at = time.monotonic()
     epoch_loop.val_loop = loop
     trainer._logger_connector = type(trainer._logger_connector)(trainer)
-    trainer.callbacks = [*callbacks, *_silent_bars(trainer)]
+    trainer._logger_connector._callback_metrics.update(before[1]._callback_metrics)
+    trainer.callbacks = [*callbacks, *_silent(trainer, callbacks)]
     trainer.loggers = [loggers.DummyLogger()]
     trainer.profiler = profilers.PassThroughProfiler()
-    trainer.validating = True
+    trainer.save_checkpoint = _nothing  # a best value so far would be saved of the wrong data
     try:
         yield
     finally:
+        del trainer.save_checkpoint
+        if own_save is not None:
+            trainer.save_checkpoint = own_save
         epoch_loop.val_loop, trainer._logger_connector, trainer.callbacks = before
         trainer.loggers, trainer.profiler, trainer.should_stop, trainer.state.stage = shown
         module._current_fx_name = hook
@@ -236,6 +278,10 @@ def _buffers_synced(trainer: Any) -> Iterator[None]:
             model.require_forward_param_sync = before
 
 
-def _combined(trainer: Any, loader: Iterable[Any]) -> Any:
+def _combined(trainer: Any, loader: Iterable[Any], real: Any) -> Any:
+    """Return Lightning's wrapper of one loader, which `trainer.val_dataloaders` shows as usual."""
     combined_loader = importlib.import_module(f"{namespace(trainer)}.utilities.combined_loader")
-    return combined_loader.CombinedLoader(loader, "sequential")
+    made = combined_loader.CombinedLoader(loader, "sequential")
+    if real is not None:
+        made._iterables = tree_unflatten([loader] * len(real.flattened), real._spec)
+    return made

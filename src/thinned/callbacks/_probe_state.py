@@ -9,9 +9,10 @@ left in them.
 
 import contextlib
 import copy
+import operator
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class Snapshot:
         with torch.inference_mode(mode=False), torch.no_grad():
             for part in module.modules():
                 held = dict(part._buffers)
-                values = {k: None if t is None else t.detach().clone() for k, t in held.items()}
+                values = {k: t.detach().clone() for k, t in held.items() if _is_made(t)}
                 self._buffers.append((part, held, values))
                 self._visit(part)
         self._seen.clear()
@@ -79,7 +80,18 @@ class Snapshot:
         self._start.append((owner, then))
         for name, value in vars(owner).items():
             shared = isinstance(owner, nn.Module) and name in _STRUCTURE
-            then[name] = value if shared else self._copy(value)
+            then[name] = value if shared else self._copy_or_share(value)
+
+    def _copy_or_share(self, value: Any) -> Any:
+        """Copy a value; one that is nested too deeply, such as a linked list, is shared."""
+        seen, started = len(self._seen), len(self._start)
+        try:
+            return self._copy(value)
+        except RecursionError:
+            for half_done in list(self._seen)[seen:]:
+                del self._seen[half_done]
+            del self._start[started:]
+            return value
 
     def _copy(self, value: Any) -> Any:
         if isinstance(value, ATOMS):
@@ -95,7 +107,8 @@ class Snapshot:
         if isinstance(value, Tensor):
             return value if isinstance(value, nn.Parameter) else _clone(value)
         if isinstance(value, np.ndarray):
-            return value.copy()
+            mapped = isinstance(value, np.memmap) or not value.flags.writeable
+            return value if mapped else value.copy()
         if is_generator(value):
             self.generators.append((value, generator_state(value)))
         elif isinstance(value, dict | list | set | deque | tuple):
@@ -107,6 +120,8 @@ class Snapshot:
     def _copy_container(self, value: Any) -> Any:
         if isinstance(value, tuple):
             parts = [self._copy(v) for v in value]
+            if all(map(operator.is_, parts, value)):
+                return value  # also of a kind of its own, such as torch.Size
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         made = copy.copy(value)
         self._seen[id(value)] = made
@@ -174,7 +189,7 @@ def _buffers_as_of(start: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
     """
     now = []
     for part, held, _ in start:
-        tensors = {id(t): t for t in (*held.values(), *part._buffers.values()) if t is not None}
+        tensors = {id(t): t for t in (*held.values(), *part._buffers.values()) if _is_made(t)}
         copies = [(t, t.detach().clone()) for t in tensors.values()]
         now.append((part, dict(part._buffers), copies))
     try:
@@ -182,7 +197,7 @@ def _buffers_as_of(start: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
             part._buffers.clear()
             part._buffers.update(held)
             for name, tensor in held.items():
-                _write(tensor, values[name])
+                _write(tensor, values.get(name))
         yield
     finally:
         for part, held, copies in now:
@@ -190,6 +205,11 @@ def _buffers_as_of(start: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
             part._buffers.update(held)
             for tensor, value in copies:
                 _write(tensor, value)
+
+
+def _is_made(tensor: Tensor | None) -> TypeGuard[Tensor]:
+    """Say whether there is a tensor, and not one of a lazy layer that has seen no batch yet."""
+    return tensor is not None and not nn.parameter.is_lazy(tensor)
 
 
 def _write(tensor: Tensor | None, value: Tensor | None) -> None:

@@ -53,6 +53,10 @@ class RateCallback(pl.Callback):
         self._refuse_shared(trainer)
         self._logged = -1
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look whether the sites hold what they were given: few steps are logged in short runs."""
+        self._verified()
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give back the model's own layers where compiled code had to have ours."""
         if stage == "fit":

@@ -201,7 +201,7 @@ class RunRecord(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Where the record is, and up to which step it belongs to the checkpoint."""
-        if self._writer is None:
+        if self._writer is None or self._phase == "ready":  # a search for a learning rate saves
             return {}
         return {"path": str(self._writer.path.absolute()), "step": self._step}
 

@@ -1,6 +1,7 @@
 """Multiplies all rates of a model by one factor while it trains, and keeps their ratios."""
 
 import functools
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -67,7 +68,6 @@ class ScaleRates(RateCallback):
         )
         self.total_steps = as_length(total_steps)
         self._scale: RateScale | None = None
-        self._model: pl.LightningModule | None = None
 
     @property
     def groups(self) -> dict[str, SiteList]:
@@ -80,31 +80,36 @@ class ScaleRates(RateCallback):
         return {} if self._scale is None else {"scaled": max(self._scale.rates.values())}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the sites, and remember their rates unless this model is known."""
-        if self._model is not pl_module:
-            self._scale, self._model = None, pl_module
+        """Find the sites and their rates; those of before, where they still stand as scaled."""
         super().on_fit_start(trainer, pl_module)
         logger.info("dropout/scaled/rate: %s sites keep their ratios", len(self.groups["scaled"]))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the first rates."""
-        self._set(trainer)
+        self._set(trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the rates of this step, and log the largest."""
-        self._set(trainer)
+        self._set(trainer, pl_module)
         self._log(trainer)
 
     def _verified(self) -> dict[str, float]:
         return self.rates
 
     def _find(self, model: pl.LightningModule) -> None:
-        base = None if self._scale is None else self._scale.base
-        self._scale = RateScale(self._choice(model), base=base)
+        sites = self._choice(model)
+        known = _SCALED.get(model, {})
+        base = {
+            site.path: rate
+            for site in sites
+            for rate, factor in [known.get(site.path, (0.0, 0.0))]
+            if rate and abs(site.rate - min(1.0, rate * factor)) < 1e-6
+        }
+        self._scale = RateScale(sites, base=base or None)
 
-    def _set(self, trainer: pl.Trainer) -> None:
+    def _set(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         if self._scale is not None:
             now = progress(trainer, self.total_steps).fraction
             if now is None and getattr(self._factor, "needs_progress", True):
@@ -112,6 +117,14 @@ class ScaleRates(RateCallback):
             factor = float(self._factor(0.0 if now is None else now))
             if factor != self._scale.factor:
                 self._scale(factor)
+                left = {path: (rate, factor) for path, rate in self._scale.base.items()}
+                _SCALED.setdefault(model, {}).update(left)
+
+
+_SCALED: "weakref.WeakKeyDictionary[pl.LightningModule, dict[str, tuple[float, float]]]" = (
+    weakref.WeakKeyDictionary()
+)
+"""Path to the rate that a model came with, and the factor that it was left with."""
 
 
 def _as_factor(factor: Any) -> Callable[[float], Any]:

@@ -44,7 +44,8 @@ class Scaled:
             snapshots: two, of the state from which it started.
             monitor: key of the validation loss.
         """
-        name, index = loader_of(monitor)
+        name, asked = loader_of(monitor)
+        index = asked or 0
         loader, batches = val_loaders(trainer)[index]
         if math.isinf(batches):
             return None
@@ -54,7 +55,7 @@ class Scaled:
                 with quiet(trainer, 0, loader), snapshot.lent(), self._scaling(factor):
                     _, full = evaluate(trainer, loader, batches, index=index)
                 values = merged(full, trainer.world_size)
-                found.append(values.get(name, values.get(monitor, math.nan)))
+                found.append(values[name] if name in values else values[monitor])
         except Exception as error:
             if trainer.world_size > 1:  # the other processes wait for this one
                 raise

@@ -50,7 +50,7 @@ class Temperature:
         self._found: dict[int, dict[str, tuple[int, Sums]]] = {}  # by loader, by reading
         self._rows: dict[int, int] = {}
         self._numbers = False
-        self._misread: set[str] = set()
+        self._misread: set[tuple[int, str]] = set()  # loader and reading
         self._known = False
 
     def start(self, module: nn.Module) -> None:
@@ -74,20 +74,21 @@ class Temperature:
         if self._layer is None:
             return
         for layer in self._layers if sanity else [self._layer]:
-            self._handles.append(layer.register_forward_hook(self._see))
+            self._handles.append(layer.register_forward_hook(_Look(self)))
         if not sanity and not self._known:
             self._snapshots = [Snapshot(module), Snapshot(module)]  # each can be lent once
 
     def during_validation(self, batch: Any, loader: int, monitor: str | None) -> None:
         """Take a batch's outputs and labels, if it is of the loader whose loss is watched."""
         output, self._output = self._output, None
-        if monitor is not None and loader_of(monitor)[1] != loader:
+        if monitor is not None and loader_of(monitor)[1] not in (None, loader):
             return
         if output is None or not output.dim() or not output.is_floating_point():
             return
         held = list(tensors(batch))
         fits = readings(output, held)
-        wanted = {name: each for name, each in fits.items() if name not in self._misread}
+        misread = {name for of, name in self._misread if of == loader}
+        wanted = {name: each for name, each in fits.items() if name not in misread}
         found = self._found.setdefault(loader, wanted)
         for name, (place, sums) in list(found.items()):
             if name not in fits or not _added(sums, output, held[place]):
@@ -120,12 +121,12 @@ class Temperature:
         snapshots, self._snapshots = self._snapshots, []
         if self._layer is None or not math.isfinite(loss):
             return None
-        apart: dict[str, float] = {}
-        read: dict[str, float] = {}
-        for name, sums, state in self._of_all_ranks(trainer, index):
-            apart[name] = min(abs(each - loss) for each in sums.losses(state))
-            read[name] = sums.log_temperature(state)
-        right = [name for name in apart if apart[name] <= _CLOSE * abs(loss) + 1e-6]
+        apart: dict[tuple[int, str], float] = {}
+        read: dict[tuple[int, str], float] = {}
+        for each, sums, state in self._of_all_ranks(trainer):
+            apart[each] = min(abs(found - loss) for found in sums.losses(state))
+            read[each] = sums.log_temperature(state)
+        right = [each for each in apart if apart[each] <= _CLOSE * abs(loss) + 1e-6]
         self._misread |= apart.keys() - set(right)
         self._known = bool(right)
         if right:
@@ -137,21 +138,41 @@ class Temperature:
         if found is None:
             self._layer = None if scaled.failed else self._layer
             return None
-        count = self._rows.get(index, 0) * trainer.world_size
+        count = self._rows.get(index or 0, 0) * trainer.world_size
         return of_three(found[0], loss, found[1], count, 2 * abs(loss) if self._numbers else 1.0)
 
-    def _see(self, layer: nn.Module, inputs: Any, output: Any) -> None:
+    def see(self, layer: nn.Module, output: Any) -> None:
+        """Take what a layer gave."""
         self._layer = layer
         self._output = output.detach() if isinstance(output, Tensor) else None
 
-    def _of_all_ranks(self, trainer: Any, index: int) -> Iterator[tuple[str, Sums, list[Tensor]]]:
-        own = self._found.get(index, {})
-        states = {name: sums.state() for name, (_, sums) in own.items()}
+    def _of_all_ranks(self, trainer: Any) -> Iterator[tuple[tuple[int, str], Sums, list[Tensor]]]:
+        """Of each loader that was read: a key without its number may be of any of them."""
+        own = {
+            (loader, name): sums
+            for loader, readings in self._found.items()
+            for name, (_, sums) in readings.items()
+        }
+        states = {key: sums.state() for key, sums in own.items()}
         every = gathered(states, trainer.world_size)
-        for name, (_, sums) in own.items():
-            if all(name in each for each in every):
-                parts = zip(*(each[name] for each in every), strict=True)
-                yield name, sums, [torch.stack(part).sum(0) for part in parts]
+        for key, sums in own.items():
+            if all(key in each for each in every):
+                parts = zip(*(each[key] for each in every), strict=True)
+                yield key, sums, [torch.stack(part).sum(0) for part in parts]
+
+
+class _Look:
+    """The hook; copies of the layer, and saved ones, have one that does nothing."""
+
+    def __init__(self, temperature: Temperature | None = None) -> None:
+        self._temperature = temperature
+
+    def __call__(self, layer: nn.Module, inputs: Any, output: Any) -> None:
+        if self._temperature is not None:
+            self._temperature.see(layer, output)
+
+    def __reduce__(self) -> tuple[type["_Look"], tuple[()]]:
+        return _Look, ()
 
 
 def _added(sums: Sums, output: Tensor, target: Tensor) -> bool:

@@ -52,14 +52,15 @@ class TwoLosses:
         Raises:
             ValueError: if none will run.
         """
-        if not validation_will_run(trainer):
+        count = validations(trainer, planned_batches)
+        if not validation_will_run(trainer) or count == 0:
             msg = (
                 "Expected validations to adapt the rate by, found that none will run. Give fit a "
-                "validation loader and the model a validation_step that logs a loss; and let "
-                "check_val_every_n_epoch not exceed max_epochs."
+                "validation loader and the model a validation_step that logs a loss; and let the "
+                "first one (check_val_every_n_epoch, val_check_interval) come before max_epochs or "
+                "max_steps end the training."
             )
             raise ValueError(msg)
-        count = validations(trainer, planned_batches)
         if count is not None and count < FEW:
             logger.warning(
                 "dropout adapts at %d validations only, in large steps: it wants some tens of them "
@@ -99,7 +100,7 @@ class TwoLosses:
             ValueError: at the first one, if it logs no such loss.
         """
         validation = merged(validation_logged(trainer), trainer.world_size)
-        if not self._known:
+        if not self._known and (validation or not trainer.sanity_checking):
             self._known = True
             self._choose(trainer, validation)
         value = validation.get(self.monitor or "", math.nan)
