@@ -18,6 +18,16 @@ WRONG = [
     ("callbacks=null", "Expected `callbacks` to be one of", "Nothing is callbacks=none."),
     ("trainer=1", "Expected `trainer` to be one of ddp, default, got 1.", ""),
     ("scheduel=linear", "Unknown key `scheduel`. Did you mean 'schedule'?", "At the top there are"),
+    ("schedul.end=0.3", "Unknown key `schedul`. Did you mean 'schedule'? At the top", "trainer."),
+    ("logger=[wandb,cvs]", "Expected `logger` to be one of csv, none", "Did you mean 'csv'?"),
+    ("callbacks=[default,halvng]", "Expected `callbacks` to be one of", "mean 'halving'?"),
+    # a key of a group that is itself swept
+    (
+        "-m schedule=none,constant schedule.rate=0.3",
+        "Unknown key `schedule.rate`. `schedule` has begin, end, start, until. `schedule` is swept",
+        "schedule=constant schedule.rate=0,0.3",
+    ),
+    ("-m schedule=none,curriculum schedule.end=0.3", "Unknown key `schedule.end`.", "is swept"),
     # the same with +, which Hydra lets through
     ("+schedule.ennd=0.3", "Unknown key `schedule.ennd`. Did you mean 'end'?", "begin, end, start"),
     ("+sede=3", "Unknown key `sede`. Did you mean 'seed'?", "At the top there are"),
@@ -59,7 +69,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("override", "begin", "further"), WRONG, ids=[row[0] for row in WRONG])
 def test_one_line_and_exit_code_2(override, begin, further, train):
-    code, err = train(*override.split(), "logger=none")
+    code, err = train("logger=none", *override.split())
     assert code == 2
     assert err.count("\n") == 1, err
     assert err.startswith(f"thinned: {begin}")

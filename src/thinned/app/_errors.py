@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ._conf import groups
+
 
 class ConfigError(ValueError):
     """A configuration that cannot run; the message has key, value, what is allowed, the fix."""
@@ -23,11 +25,12 @@ def nearest(name: Any, known: Iterable[Any]) -> str:
     return f" Did you mean {found[0]!r}?" if found else ""
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, words: Iterable[str] = ()) -> str | None:
     """Return one line for an error of configuration, or None where the error is another's.
 
     Args:
         error: what was raised while the configuration was composed, checked or built.
+        words: what was typed.
     """
     from hydra.errors import (
         ConfigCompositionException,
@@ -49,7 +52,7 @@ def explain(error: BaseException) -> str | None:
             f"Expected an override as key=value, got {error.override!r}. Quote spaces and braces."
         )
     if isinstance(error, ConfigCompositionException):
-        return _composition(error)
+        return _composition(error, words)
     if isinstance(error, OmegaConfBaseException):
         return _omegaconf(error)
     return one_line(str(error)) if isinstance(error, HydraException) else None
@@ -107,24 +110,27 @@ def _missing(error: Any) -> str:
     """Say which options a group has."""
     path = str(error.missing_cfg_file)
     group, _, option = path.rpartition("/")
-    if not group or error.options is None:
+    # Of one name in a list, logger=[wandb,cvs], Hydra does not say which there are.
+    options = groups().get(group) if error.options is None else error.options
+    if not group or options is None:
         return one_line(str(error).split("\n", maxsplit=1)[0])
-    hint = nearest(option, error.options)
+    hint = nearest(option, options)
     if group in {"hydra/launcher", "hydra/sweeper"}:
         hint += " Launchers and sweepers come with: pip install 'thinned[sweep]'."
-    listed = ", ".join(sorted(error.options))
+    listed = ", ".join(sorted(options))
     return f"Expected `{group}` to be one of {listed}, got {option!r}.{hint}"
 
 
-def _composition(error: Any) -> str:
+def _composition(error: Any, words: Iterable[str]) -> str:
     """Say which key is unknown, or what Hydra says and why."""
     cause = error.__cause__
     text = str(error)
     if text.startswith("Could not override") and hasattr(cause, "parent_node"):
         known = [str(item) for item in _keys(cause.parent_node)]
         path = text.split("'")[1]
-        more = f" To add it: +{path}=..." if path.startswith("hydra.") else ""
-        return unknown_key(path, str(cause.key), known) + more
+        more = f" To add it: +{path}=..." if path.startswith("hydra.") else _swept(path, words)
+        # The part that is unknown: of `schedul.end` it is `schedul`.
+        return unknown_key(str(cause.full_key or path), str(cause.key), known) + more
     if "Ambiguous value" in text or "requires --multirun" in text:
         override = text.split("'")[1]
         return f"Several values in {override}: add -m to run each, or write [...] for a list."
@@ -133,6 +139,20 @@ def _composition(error: Any) -> str:
     if cause is not None:
         said.append(str(cause).split("\n", maxsplit=1)[0])
     return one_line(" ".join(said))
+
+
+def _swept(path: str, words: Iterable[str]) -> str:
+    """Say what to do where a key is given to a group that is itself swept."""
+    group, _, key = path.partition(".")
+    choice = next((word for word in words if word.startswith(f"{group}=")), "")
+    if not key or "," not in choice or "[" in choice:
+        return ""
+    one = "schedule=constant schedule.rate=0,0.3" if group == "schedule" else f"{path}=A,B"
+    return (
+        f" `{group}` is swept here: each of its choices has to have the key, and the default too, "
+        f"which Hydra composes first. Sweep the key of one choice ({one}), or give each choice a "
+        "command of its own and compare their folders."
+    )
 
 
 def unknown_key(path: str, key: str, known: Iterable[str]) -> str:

@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
         _summarize(sweep)
         if sweep.count("failed"):  # each with its traceback in its status.json
             return WRONG_CONFIG if _failures and explain(_failures[-1]) else FAILED
-    return _report(_failures[-1], full=full) if _failures else OK
+    return _report(_failures[-1], argv, full=full) if _failures else OK
 
 
 def job(cfg: DictConfig) -> Any:
@@ -94,9 +94,9 @@ def _summarize(sweep: _progress.Follower) -> None:
         sys.stderr.write(f"thinned: to compare them: thinned compare {sweep.folder}\n")
 
 
-def _report(error: Exception, *, full: bool) -> int:
+def _report(error: Exception, argv: Sequence[str], *, full: bool) -> int:
     """Print what went wrong, in one line where it was the configuration."""
-    line = explain(error)
+    line = explain(error, argv)
     if full:
         traceback.print_exception(error)
     elif line is not None:
