@@ -49,8 +49,8 @@ class OverfittingMonitor(pl.Callback):
     ``overfit/inflation/<metric>`` (what dropout's noise adds to a training-mode figure). For the
     watched one: Prechelt's ``overfit/gl`` and ``overfit/pq``, ``overfit/onset`` (the epoch after
     which it rises, once there is evidence) and ``overfit/verdict`` (the index in
-    `thinned.metrics.VERDICTS`). `EarlyStopping` and `ModelCheckpoint` may monitor all of them, in
-    the same validation and whatever the order of callbacks.
+    `thinned.metrics.VERDICTS`). `EarlyStopping` and `ModelCheckpoint` may monitor all but the
+    onset, in the same validation and whatever the order of callbacks.
 
     Args:
         monitor: the validation metric to judge by. None takes what `EarlyStopping` or
@@ -79,8 +79,8 @@ class OverfittingMonitor(pl.Callback):
         seconds: what the probe has cost.
 
     Raises:
-        ValueError: at the first validation (the sanity check counts), if ``monitor`` is not logged;
-            at the start, if several training loaders leave open which one to probe.
+        ValueError: at the first validation that logs (the sanity check counts), if ``monitor`` is
+            not logged; at the start, if several training loaders leave open which one to probe.
         RuntimeError: at the start, if ``validation_step`` cannot read a training batch, or if this
             Lightning's inside is not as the probe knows it.
 
