@@ -1,4 +1,6 @@
+import copy
 import functools
+import pickle
 
 import pytest
 import torch
@@ -448,6 +450,40 @@ def test_another_input_than_in_the_example_is_an_error():
     insert(Chain(block), 0.5)
     with pytest.raises(ValueError, match="It was another in the example"):
         block(torch.randn(3), torch.randn(4, 5, DIM))
+
+
+@pytest.mark.parametrize("mode", ["mask", "skip"])
+def test_arguments_may_come_by_name_and_in_another_order(mode):
+    class Conditioned(PreNorm):
+        def forward(self, x, other=None):
+            return x + self.mix(x + other)
+
+    class Model(Chain):
+        def forward(self, x):
+            return self.last(self.blocks[0](x, torch.full(x.shape, 100.0)))
+
+    model = Model(Conditioned())
+    insert(model, 1.0, mode=mode)
+    x, other = torch.randn(2, BATCH, DIM)
+    assert torch.equal(model.blocks[0](other=other, x=x), x)
+
+
+def test_a_forward_that_failed_leaves_nothing_that_cannot_be_copied():
+    class Fails(PreNorm):
+        fails = False
+
+        def forward(self, x):
+            if self.fails:
+                raise MemoryError
+            return super().forward(x)
+
+    model = Chain(PreNorm(), Fails())
+    insert(model, 0.5, mode="skip")
+    model.blocks[1].fails = True
+    with pytest.raises(MemoryError):
+        model(example())
+    assert copy.deepcopy(model) is not model
+    assert pickle.dumps(model.blocks[1]._forward_hooks)
 
 
 def test_gaps_that_a_library_left_are_filled():

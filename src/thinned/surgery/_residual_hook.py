@@ -1,5 +1,6 @@
 """Stochastic depth on somebody's residual block, by hooks: no wrapper, and so no key moves."""
 
+import inspect
 from typing import Any, ClassVar
 
 import torch
@@ -78,9 +79,15 @@ class AroundBlock(Inserted):
     def __init__(self, layer: BlockDrop, source: int | str, result: int | str | None) -> None:
         super().__init__(layer)
         self.source, self.result = source, result
+        self._either: tuple[int | None, str | None] = (None, None)  # the source's place and name
         self._rows: tuple[Tensor, Tensor] | None = None  # the whole input, and the kept rows of it
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the rows of a forward that was left by an exception: they cannot be copied."""
+        return {**self.__dict__, "_rows": None}
+
     def _register(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
+        self._either = place_and_name(host, self.source)
         after = host.register_forward_hook(self.after, with_kwargs=True)
         if self.layer.mode != "skip":
             return (after,)
@@ -91,7 +98,7 @@ class AroundBlock(Inserted):
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Draw the rows to keep, and give the block those rows only of all that it is given."""
         self._rows = None
-        x = _pick(args, kwargs, self.source)
+        x = _pick(args, kwargs, *self._either)
         axis = self.layer.batch_dim
         if not self.is_on(host) or not isinstance(x, Tensor) or not _can_cut((args, kwargs)):
             return None
@@ -123,7 +130,7 @@ class AroundBlock(Inserted):
             return self._returned(output, self._put_back(*skipped, y))
         if self.layer.mode == "skip" and self._keeps_all(args, kwargs):
             return None
-        x = _pick(args, kwargs, self.source)
+        x = _pick(args, kwargs, *self._either)
         if not isinstance(x, Tensor) or x.shape != y.shape:
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             msg = f"Expected the residual block {type(host).__name__} to be given, as argument "
@@ -134,7 +141,7 @@ class AroundBlock(Inserted):
 
     def _keeps_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Say whether skipping would have computed all rows, since a share rounds to none."""
-        x = _pick(args, kwargs, self.source)
+        x = _pick(args, kwargs, *self._either)
         batch = x.shape[self.layer.batch_dim] if isinstance(x, Tensor) else 0
         return skips(batch, self.layer.p) and kept_count(batch, self.layer.p) == batch
 
@@ -154,11 +161,31 @@ class AroundBlock(Inserted):
         return output
 
 
-def _pick(args: tuple[Any, ...], kwargs: dict[str, Any], source: int | str) -> Any:
-    """Return an argument by position or keyword; alone, it may have been given the other way."""
-    if isinstance(source, int):
-        return args[source] if source < len(args) else next(iter(kwargs.values()), None)
-    return kwargs[source] if source in kwargs else next(iter(args), None)
+def place_and_name(host: nn.Module, source: int | str) -> tuple[int | None, str | None]:
+    """Return position and name of an argument of which one is known, ``None`` where it has none.
+
+    A call may give by name, and in another order, what the example gave by position.
+    """
+    try:
+        parameters = list(inspect.signature(host.forward).parameters.values())
+    except (TypeError, ValueError):  # compiled or built in: it has no signature to read
+        parameters = []
+    names = [each.name for each in parameters if each.kind <= each.POSITIONAL_OR_KEYWORD]
+    if isinstance(source, str):
+        return (names.index(source) if source in names else None), source
+    return source, names[source] if source < len(names) else None
+
+
+def _pick(
+    args: tuple[Any, ...], kwargs: dict[str, Any], position: int | None, name: str | None
+) -> Any:
+    """Return an argument, however it was given; alone, it needs no name."""
+    if position is not None and position < len(args):
+        return args[position]
+    if name in kwargs:
+        return kwargs[name]
+    given = [*args, *kwargs.values()]
+    return given[0] if len(given) == 1 else None
 
 
 def _can_cut(arguments: Any) -> bool:
