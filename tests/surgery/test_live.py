@@ -108,6 +108,76 @@ def test_the_check_leaves_no_trace():
     assert find_sites(net).rates == find_sites(twin).rates
 
 
+class Writes(nn.Module):
+    """Writes into what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.act, self.head = nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x):
+        return self.drop(self.head(self.act(self.linear(x.mul_(0.5)))))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda net, x: find_sites(net, example_input=x),
+        lambda net, x: thinned.insert(net, example_input=x),
+        thinned.diagnose,
+    ],
+    ids=["find_sites", "insert", "diagnose"],
+)
+def test_the_example_is_a_copy(run):
+    x = torch.ones(4, 8)
+    run(Writes(), x)
+    assert torch.equal(x, torch.ones(4, 8))
+
+
+class Graph(nn.Module):
+    """Holds a sparse matrix, as networks on graphs do."""
+
+    def __init__(self, adjacency, sparse_output=False):
+        super().__init__()
+        self.register_buffer("adjacency", adjacency)
+        self.linear, self.drop, self.head = nn.Linear(4, 4), nn.Dropout(0.2), nn.Linear(4, 2)
+        self.sparse_output = sparse_output
+
+    def forward(self, x):
+        y = self.head(self.drop((self.adjacency @ self.linear(x)).relu()))
+        return y.to_sparse() if self.sparse_output else y
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_sparse_buffers_and_outputs(layout):
+    matrix = torch.eye(5).to_sparse(layout=layout)
+    for net in (Graph(matrix), Graph(matrix, sparse_output=True)):
+        assert liveness(net, torch.randn(5, 4)) == {"drop": True}
+    assert torch.equal(matrix.to_dense(), torch.eye(5))
+
+
+def test_what_a_forward_writes_into_a_sparse_buffer_is_put_back():
+    class Decays(Graph):
+        def forward(self, x):
+            self.adjacency.mul_(0.5)
+            return super().forward(x)
+
+    net = Decays(torch.eye(5).to_sparse())
+    assert liveness(net, torch.randn(5, 4)) == {"drop": True}
+    assert torch.equal(net.adjacency.to_dense(), torch.eye(5))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_output():
+    class Nests(nn.Sequential):
+        def forward(self, x):
+            return torch.nested.nested_tensor([*super().forward(x)])
+
+    assert liveness(Nests(nn.Dropout(0.2)), torch.randn(5, 4)) == {"0": True}
+
+
 def test_the_trace_is_removed_when_the_forward_raises():
     net = Everything().eval()
     with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"):

@@ -15,7 +15,7 @@ from thinned.diagnosis import _sequence, _trace
 from thinned.diagnosis._flow import Flow
 from thinned.diagnosis._neutral import untouched
 from thinned.surgery import Site, SiteList, find_sites, normalize
-from thinned.surgery._run_example import Arguments, as_arguments
+from thinned.surgery._run_example import Arguments, as_arguments, fresh
 
 TORCH_MODULES = "torch.nn."
 OF_TORCH = frozenset(vars(nn.Module()))
@@ -120,8 +120,10 @@ class Context:
         return as_arguments(self.example_input, self.model)
 
     @contextlib.contextmanager
-    def running(self, *, training: bool) -> Iterator[Callable[[], Any]]:
+    def running(self, *, training: bool) -> Iterator[Callable[..., Any]]:
         """Set the mode for a while, and give a function that calls the model on the example.
+
+        Each call gets a copy of the example's tensors, unless it is given arguments.
 
         In training, parts of a model in training mode that rest in evaluation stay there.
         """
@@ -129,8 +131,12 @@ class Context:
         with untouched(self.model, hidden, self.arguments):
             if not (training and self.model.training):
                 self.model.train(training)
-            args, kwargs = self.arguments
-            yield lambda: (self.runs or self.model)(*args, **kwargs)
+
+            def call(given: Arguments | None = None) -> Any:
+                args, kwargs = fresh(self.arguments) if given is None else given
+                return (self.runs or self.model)(*args, **kwargs)
+
+            yield call
 
     def _run(self, *, training: bool) -> Run | None:
         if self.example_input is not None and any(map(is_lazy, self.model.parameters())):
@@ -151,10 +157,11 @@ class Context:
             self.not_run = f"{type(error).__name__}: {error}".splitlines()[0]
             return None
 
-    def _two_forwards(self, call: Callable[[], Any]) -> Run:
+    def _two_forwards(self, call: Callable[..., Any]) -> Run:
         seed_everything(0)
         boxes = dict(self._black_boxes())
-        flow, first = _trace.record(call, self.arguments, self.paths, boxes)
+        given = fresh(self.arguments)
+        flow, first = _trace.record(lambda: call(given), given, self.paths, boxes)
         seed_everything(1)
         second = call()
         pairs = zip(_trace.tensors(first), _trace.tensors(second), strict=False)
@@ -239,4 +246,5 @@ def _held_by_hooks(module: nn.Module) -> Iterator[nn.Module]:
 def _alike(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape:
         return False
+    a, b = (t if t.layout is torch.strided else t.to_dense() for t in (a, b))
     return bool(torch.equal(a, b) or torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True))

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from thinned.surgery._ops import REORDERS
-from thinned.surgery._run_example import Arguments, run_example
+from thinned.surgery._run_example import Arguments, fresh, run_example
 
 
 @dataclass
@@ -174,6 +174,7 @@ def record(model: nn.Module, arguments: Arguments) -> Flow:
     """Run the model, inside ``evaluated``, and return what flowed where."""
     flow = Flow()
     recorder = _Recorder(flow)
+    arguments = fresh(arguments)
     paths = {module: path for path, module in reversed(list(model.named_modules()))}
     handles = []
 

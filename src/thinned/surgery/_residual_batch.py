@@ -10,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from thinned._generators import seed_everything
 from thinned.surgery._residual import Block
-from thinned.surgery._run_example import Arguments, run_example
+from thinned.surgery._run_example import Arguments, fresh, run_example
 
 
 def batch_axes(model: nn.Module, arguments: Arguments, blocks: Iterable[Block]) -> dict[Block, int]:
@@ -86,7 +86,7 @@ def _outputs(model: nn.Module, arguments: Arguments, blocks: list[Block]) -> dic
             block.module.register_forward_hook(keep(block), prepend=True) for block in blocks
         ]
         seed_everything(0)  # a forward may draw numbers in evaluation too
-        run_example(model, arguments)
+        run_example(model, fresh(arguments))
     finally:
         for handle in handles:
             handle.remove()

@@ -33,6 +33,21 @@ def as_arguments(example_input: Any, model: nn.Module) -> Arguments:
     return found
 
 
+def fresh(value: Any) -> Any:
+    """Return arguments with copies of their tensors, for one run: a forward may write into them.
+
+    A tensor that was given twice is one tensor again.
+    """
+    made: dict[int, Tensor] = {}
+
+    def copied(tensor: Tensor) -> Tensor:
+        if id(tensor) not in made:
+            made[id(tensor)] = tensor.detach().clone().requires_grad_(tensor.requires_grad)
+        return made[id(tensor)]
+
+    return tree_map_only(Tensor, copied, value)
+
+
 def run_example(model: nn.Module, arguments: Arguments) -> Any:
     """Run ``model`` once, inside :func:`evaluated`.
 

@@ -51,7 +51,8 @@ class _Saved:
         self._attributes = dict(vars(module))
         self._registries = {name: dict(vars(module)[name]) for name in _REGISTRIES}
         values = [*self._attributes.values(), *self._registries["_buffers"].values()]
-        self._tensors = [(t, t.detach().clone()) for t in values if isinstance(t, Tensor)]
+        tensors = [t for t in values if isinstance(t, Tensor)]
+        self._tensors = [(t, t.detach().clone(), _version(t)) for t in tensors]
         self._generators = [(g, g.get_state()) for g in values if isinstance(g, torch.Generator)]
         self._containers = [
             (value, value.copy()) for value in values if type(value) in (list, dict, set)
@@ -67,14 +68,22 @@ class _Saved:
         for container, content in self._containers:
             _refill(container, content)
         with torch.no_grad():
-            for tensor, content in self._tensors:
-                if not _same(tensor, content):
+            for tensor, content, version in self._tensors:
+                if not _same(tensor, content, version):
                     tensor.copy_(content)
         for generator, state in self._generators:
             generator.set_state(state)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
+def _version(tensor: Tensor) -> int | None:
+    """Return how often a tensor was written into, where its contents cannot be compared."""
+    plain = tensor.layout is torch.strided and not tensor.is_nested
+    return None if plain or tensor.is_inference() else tensor._version
+
+
+def _same(one: Tensor, other: Tensor, version: int | None) -> bool:
+    if version is not None:
+        return one._version == version
     return one.device.type == "meta" or torch.equal(one, other)
 
 

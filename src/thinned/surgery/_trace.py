@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from thinned._generators import seed_everything
+from thinned.surgery._run_example import fresh
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Trace:
 def trace(model: nn.Module, example_input: Any, *, seed: int = 0) -> Trace:
     """Run a forward in training mode from a fixed seed, and write down what it drew."""
     model.train()
+    example_input = fresh(example_input)
     seed_everything(seed)
     with _Recorder() as recorder:
         output = call(model, example_input)
@@ -119,7 +121,10 @@ def _caller(frame: FrameType | None) -> tuple[str, int, nn.Module | None]:
 
 def _fingerprint(value: Any, depth: int = 0) -> Iterator[Any]:
     """Yield numbers that differ when two results differ."""
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.is_nested:
+        yield from _fingerprint(value.unbind(), depth + 1)
+    elif isinstance(value, Tensor):
+        value = value if value.layout is torch.strided else value.to_dense()
         yield tuple(value.shape)
         if value.device.type != "meta" and value.numel():
             flat = value.detach().to(torch.float64 if not value.is_complex() else value.dtype)
