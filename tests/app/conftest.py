@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import sys
 
 import pytest
 
@@ -21,9 +22,11 @@ def _logging_as_it_was():
 
 
 @pytest.fixture
-def train(capsys):
+def train(capsys, monkeypatch):
     """Run `thinned train` in this process; returns exit code and what was written to stderr."""
     from thinned.app.cli import main
+
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a job adds the present folder
 
     def run(*arguments: str) -> tuple[int, str]:
         code = main(["train", *arguments])

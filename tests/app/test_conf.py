@@ -40,7 +40,8 @@ CHOICES = [(group, option) for group in GROUPS for option in _options(group)]
 
 @pytest.mark.parametrize(("group", "option"), CHOICES, ids=["=".join(pair) for pair in CHOICES])
 def test_every_option_composes_and_passes(group, option, composed):
-    assert check_config(composed(f"{group}={option}"))["seed"] == 0
+    own = ["model._target_=thinned.app.models.mlp"] if option == "own" else []
+    assert check_config(composed(f"{group}={option}", *own))["seed"] == 0
 
 
 @pytest.mark.parametrize("experiment", _options("experiment"))

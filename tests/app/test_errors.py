@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,12 @@ WRONG = [
     ("schedule.end=???", "Missing value: `schedule.end`.", ""),
     ("~schedule.end", "Missing value: `schedule.end`. It has to be a number in [0, 1].", ""),
     ("ckpt_path=nowhere.ckpt", "Expected `ckpt_path` to be a checkpoint, found none", "last.ckpt"),
+    ("ckpt_path=best.ckpt", "Expected `ckpt_path` to be a checkpoint, found none", "best.ckpt"),
+    ("ckpt_path=lastt", "Expected `ckpt_path` to be a checkpoint, found none", "at 'lastt'"),
+    ("model=own", "Missing value: `model._target_`.", ""),
+    # folders
+    ("hydra.run.dir=/proc/x", "Expected `hydra.run.dir` to be a folder to write into", "/proc/x"),
+    ("-m seed=1,2 hydra.sweep.dir=/proc/x", "Expected `hydra.sweep.dir` to be a folder", "/proc/x"),
     # targets
     ("model._target_=os.system", "Expected `model._target_` to lie in thinned, ", "'os.system'"),
     ("schedule._target_=thinned.schedules.Linaer", "Expected `schedule._target_` to be one", ""),
@@ -69,7 +76,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("override", "begin", "further"), WRONG, ids=[row[0] for row in WRONG])
 def test_one_line_and_exit_code_2(override, begin, further, train):
-    code, err = train("logger=none", *override.split())
+    code, err = train(*override.split(), *([] if "logger=" in override else ["logger=none"]))
     assert code == 2
     assert err.count("\n") == 1, err
     assert err.startswith(f"thinned: {begin}")
@@ -112,12 +119,18 @@ BUILT = [
         "model._target_=thinned.app._build.pkgutil.resolve_name",
         "Expected `model._target_` to lie in",
     ),
+    ("optimizer.lr=-1", "`optimizer`: Invalid learning rate: -1"),
+    ("ckpt_path=best", "`ckpt_path`: cannot resume from 'best': "),
+    ("ckpt_path=folder", "`ckpt_path`: cannot resume from 'folder': IsADirectoryError: "),
+    ("ckpt_path=text.ckpt", "`ckpt_path`: cannot resume from 'text.ckpt': "),
     ("model._target_=thinned.nothing.Net", "`model._target_`: cannot import 'thinned.nothing.Net'"),
 ]
 
 
 @pytest.mark.parametrize(("override", "begin"), BUILT, ids=[row[0] for row in BUILT])
 def test_what_only_the_components_know_is_one_line_too(override, begin, train, quick):
+    Path("folder").mkdir()
+    Path("text.ckpt").write_text("no checkpoint")
     code, err = train(*quick, *override.split())
     assert code == 2
     assert f"thinned: {begin}" in err

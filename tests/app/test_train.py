@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -144,26 +145,31 @@ def test_a_run_goes_on_from_its_checkpoint(train, quick):
     assert [epoch - epochs[0] for epoch in epochs] == [0, 1, 2, 3]
 
 
-def test_a_users_own_model_is_left_as_it_is(train, quick, tmp_path, monkeypatch):
-    (tmp_path / "my_nets.py").write_text(
+def test_a_users_own_model_lies_in_the_present_folder(train, quick):
+    Path("my_nets.py").write_text(
         "import torch\n"
         "def build(shape, outputs, width):\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, width),\n"
         "        torch.nn.Dropout(0.1), torch.nn.Linear(width, outputs))\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    node = "model={_target_:my_nets.build,_partial_:true,width:12}"
-    code, err = train(*quick, f"++{node}", "~model.widths", "~model.activation", "~model.dropout")
+    own = [*quick, "model=own", "model._target_=my_nets.build", "+model.width=12"]
+    code, err = train(*own)
     assert code == 2
     assert "To allow its package: allow_targets=[my_nets]" in err
-    code, err = train(
-        *quick,
-        f"++{node}",
-        "~model.widths",
-        "~model.activation",
-        "~model.dropout",
-        "allow_targets=[my_nets]",
+    code, err = train(*own, "allow_targets=[my_nets]")
+    assert code == 0, err
+
+
+def test_a_users_own_lightning_module_is_used_as_it_is(train, quick):
+    Path("my_modules.py").write_text(
+        "from thinned.app.models import Task, mlp\n"
+        "import torch\n"
+        "class Own(Task):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(mlp((1, 8, 8), 10, dropout=0.2), torch.optim.SGD)\n"
     )
+    own = ["model=own", "model._target_=my_modules.Own", "model._partial_=false"]
+    code, err = train(*quick, *own, "allow_targets=[my_modules]")
     assert code == 0, err
 
 
@@ -193,7 +199,7 @@ def test_jobs_of_one_process_are_runs_of_their_own_also_after_a_failure(train, q
         "optimizer.lr=0.01,-1,0.02",
         "model.widths=[16,16]",
     )
-    assert code == 1
+    assert code == 2
     assert wandb.run is None
     assert [status["status"] for status in statuses()] == ["finished", "failed", "finished"]
     assert "3 of 3 jobs done, 1 failed" in err
@@ -216,6 +222,22 @@ def test_an_interrupted_run_says_so(train, quick, monkeypatch):
         train(*quick)
     assert json.loads(only("runs/*/*/status.json").read_text())["status"] == "interrupted"
     assert "wandb" not in sys.modules or sys.modules["wandb"].run is None
+
+
+@pytest.mark.parametrize("flags", [[], ["-m", "seed=1,2"]])
+def test_sigterm_ends_a_run_and_a_sweep_with_its_exit_code(flags, train, quick, monkeypatch):
+    from thinned.app.models import Task
+
+    def terminate(self, batch):
+        os.kill(os.getpid(), signal.SIGTERM)  # Lightning's handler notes it, and ends after a batch
+        return self.net(batch[0]).sum()
+
+    monkeypatch.setattr(Task, "training_step", terminate)
+    code, err = train(*flags, *quick)
+    assert code == 143
+    assert "ended by SIGTERM" in err
+    found = [json.loads(path.read_text()) for path in Path.cwd().glob("*run*/**/status.json")]
+    assert [status["status"] for status in found] == ["interrupted"]
 
 
 def test_an_adaptive_rate_needs_no_schedule(train, quick):

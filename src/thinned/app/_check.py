@@ -46,7 +46,7 @@ _ROOT: Schema = {
     "trainer": _ANY,
     "logger": _ANY,
 }
-_BY_WORD = ("best", "last", "hpc", "registry")  # what Lightning finds by itself
+_BY_WORD = ("best", "last", "hpc", "registry")  # alone, what Lightning finds by itself
 _ONE_NODE = ("data", "model", "optimizer", "checkpoint", "trainer")
 _MANY_NODES = ("callbacks", "logger")
 
@@ -78,7 +78,8 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _check_checkpoint(path: str | None) -> None:
-    if path is None or path.startswith(_BY_WORD) or "://" in path or Path(path).exists():
+    by_word = path in _BY_WORD or str(path).startswith("registry:")
+    if path is None or by_word or "://" in path or Path(path).exists():
         return
     msg = f"Expected `ckpt_path` to be a checkpoint, found none at {path!r}. The job's are in "
     raise ConfigError(f"{msg}runs/.../checkpoints, last.ckpt and best.ckpt.")

@@ -4,11 +4,13 @@ import functools
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -60,7 +62,7 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         _give_example(trainer, data)
         for one in trainer.loggers:
             one.log_hyperparams(without_secrets(dict(plain)))
-        with _refusals():
+        with _refusals(cfg.ckpt_path):
             trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
         metrics = _numbers(trainer)
         objective = _objective(plain["objective"], metrics)
@@ -90,20 +92,39 @@ def _give_example(trainer: pl.Trainer, data: Any) -> None:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Tell what callbacks and Lightning refuse from what breaks in training."""
+def _refusals(ckpt_path: str | None) -> Iterator[None]:
+    """Tell what callbacks, optimizers and Lightning refuse from what breaks in training."""
     try:
         yield
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
-    except (TypeError, ValueError) as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        raised_in = str(trace.tb_frame.f_globals.get("__name__")) if trace is not None else ""
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if ckpt_path is not None and any(map(_resumes, frames)):
+            first = str(error).strip().split("\n", maxsplit=1)[0]
+            msg = f"`ckpt_path`: cannot resume from {ckpt_path!r}: {type(error).__name__}: {first}"
+            raise ConfigError(msg) from error
+        if not isinstance(error, (TypeError, ValueError)):
+            raise
+        raised_in = _module(frames[-1])
+        if raised_in.startswith("torch.optim."):
+            msg = f"`optimizer`: {error}"
+            raise ConfigError(msg) from error
         if raised_in.startswith("thinned.") and not raised_in.startswith("thinned.app."):
             raise ConfigError(str(error)) from error
         raise
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
+
+
+def _resumes(frame: FrameType) -> bool:
+    """Say whether a frame is Lightning's loading of a checkpoint, and not its saving of one."""
+    loads = ("resume", "restore", "_restore", "_parse_ckpt", "_select_ckpt")
+    return _module(frame).endswith(".checkpoint_connector") and frame.f_code.co_name.startswith(
+        loads
+    )
 
 
 def _call(key: str, function: Any) -> Any:

@@ -16,10 +16,10 @@ from omegaconf import DictConfig
 from . import _progress, _resolvers
 from ._check import check_config
 from ._conf import MAIN, conf_dir, groups
-from ._errors import check_choices, explain
+from ._errors import ConfigError, check_choices, explain
 from ._status import NAME, JobStatus
 
-OK, FAILED, WRONG_CONFIG = 0, 1, 2
+OK, FAILED, WRONG_CONFIG, TERMINATED = 0, 1, 2, 128 + 15
 
 # What was typed. Hydra is given a part of it, and Lightning's DDP repeats all of it.
 _COMMAND = tuple(sys.argv)
@@ -36,25 +36,34 @@ def main(argv: Sequence[str]) -> int:
         argv: overrides and flags of Hydra: ``["-m", "seed=1,2"]``.
 
     Returns:
-        0, or 1 where a job failed while it ran, or 2 where the configuration was wrong.
+        0, or 1 where a job failed while it ran, or 2 where the configuration was wrong, or 143
+        where SIGTERM ended it, as the shell has it.
     """
     import hydra
 
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=MAIN)(job)
     _failures.clear()
+    terminated = False
     try:
         check_choices(argv, groups())
         with _hydra_raises(), _arguments(argv):
             entry()
     except Exception as error:  # every error ends here: one line, or its traceback
-        _failures.append(error)
+        _failures.append(_unwritable(error, argv) or error)
+    except SystemExit as error:
+        if type(error).__name__ != "SIGTERMException":  # Lightning's, whose code is 0
+            raise
+        terminated = True
     finally:
         sweep = _progress.stop()
     if sweep is not None:
         _summarize(sweep)
-        if sweep.count("failed"):  # each with its traceback in its status.json
-            return WRONG_CONFIG if _failures and explain(_failures[-1]) else FAILED
+    if terminated:
+        sys.stderr.write("thinned: ended by SIGTERM\n")
+        return TERMINATED
+    if sweep is not None and sweep.count("failed"):  # each with its traceback in its status.json
+        return WRONG_CONFIG if _failures and explain(_failures[-1]) else FAILED
     return _report(_failures[-1], argv, full=full) if _failures else OK
 
 
@@ -69,6 +78,9 @@ def job(cfg: DictConfig) -> Any:
 
     sys.argv = list(_COMMAND)
     hydra_cfg = HydraConfig.get()
+    # The user's own package, also in a launcher's process; last, so that it hides nothing.
+    if hydra_cfg.runtime.cwd not in sys.path:
+        sys.path.append(hydra_cfg.runtime.cwd)
     status = JobStatus(hydra_cfg.runtime.output_dir, list(hydra_cfg.overrides.task))
     try:
         plain = check_config(cfg)
@@ -83,6 +95,17 @@ def job(cfg: DictConfig) -> Any:
         return None
     status.finished(result.metrics, result.stopped_at)
     return result.objective
+
+
+def _unwritable(error: Exception, argv: Sequence[str]) -> ConfigError | None:
+    """Return what to say where Hydra could not make the folder of a run or sweep."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    found = error if isinstance(error, OSError) else error.__cause__  # of Hydra's own log file
+    if not isinstance(found, OSError) or any(frame.f_code is job.__code__ for frame in frames):
+        return None
+    key = "sweep" if {"-m", "--multirun"} & set(argv) else "run"
+    what = f"{found.filename!r}: {found.strerror}"
+    return ConfigError(f"Expected `hydra.{key}.dir` to be a folder to write into, got {what}.")
 
 
 def _summarize(sweep: _progress.Follower) -> None:
