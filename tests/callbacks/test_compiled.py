@@ -8,6 +8,7 @@ from torch import nn
 from helpers import tiny
 from thinned import layers
 from thinned.callbacks import (
+    AdaptiveDropout,
     DropoutScheduler,
     LayerInsert,
     LayerSwap,
@@ -171,3 +172,16 @@ def test_the_noise_of_what_was_compiled_in_place_is_not_measured(noise):
     tiny.fit([monitor], module=model, max_epochs=2)
     assert sorted(counter.graphs) == [False, False, True]  # as in `test_with_every_callback`
     assert not any("inflation" in key for row in monitor.history for key in row)
+
+
+def test_an_error_gives_the_layers_back_that_adaptive_dropout_exchanged():
+    class Fails(pl.Callback):
+        def on_train_batch_end(self, *_):
+            raise LookupError
+
+    model = Compiled(nn.Dropout(0.5), Counter())
+    plain = model.net._orig_mod[1]
+    adaptive = AdaptiveDropout("val_loss")
+    with pytest.raises(LookupError):
+        tiny.fit([adaptive, Fails()], module=model, max_epochs=12)
+    assert model.net._orig_mod[1] is plain

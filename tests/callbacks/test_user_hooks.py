@@ -72,6 +72,7 @@ def test_callbacks_and_loaders_are_where_they_are_without_the_probe():
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
             assert isinstance(self.trainer.val_dataloaders, list)
             assert self.trainer.val_dataloaders[dataloader_idx].batch_size == 16
+            assert self.trainer.num_val_batches[dataloader_idx] > batch_idx
             assert self.trainer.early_stopping_callback.patience == 99
             self.trainer.early_stopping_callback.seen = True
             self.log("val_loss", self.loss(batch))

@@ -56,7 +56,8 @@ class MCDropout(pl.Callback):
             ``ece``, ``nll``, ``brier``, ``aurc`` and what the plots show; None without classes.
 
     Raises:
-        NoEffectError: if nothing is stochastic, or a step does not call ``self(x)``.
+        NoEffectError: if nothing is stochastic, if a step returns something without a call of
+            ``self(x)`` so far (one that returns None skips its batch), or if no step calls it.
         TypeError: if ``forward`` returns something else than a tensor.
 
     Example:
@@ -104,9 +105,16 @@ class MCDropout(pl.Callback):
 
     on_test_start = on_validation_start = on_predict_start
 
-    def on_predict_batch_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         """Refuse a step that did not ask for a prediction."""
-        self._check_called()
+        self._check_called(outputs)
         self._unscored = []
 
     def on_test_batch_end(
@@ -119,7 +127,7 @@ class MCDropout(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Refuse a step that did not ask for a prediction, and score what it got."""
-        self._check_called()
+        self._check_called(outputs)
         self._score(pl_module, batch)
 
     on_validation_batch_end = on_test_batch_end
@@ -132,8 +140,11 @@ class MCDropout(pl.Callback):
     on_validation_epoch_end = on_test_epoch_end
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put everything back."""
+        """Put everything back; refuse a stage in which no step asked for a prediction."""
+        never = self._waits
         self._end()
+        if never:
+            raise _not_called()
 
     on_test_end = on_validation_end = on_predict_end
 
@@ -212,8 +223,13 @@ class MCDropout(pl.Callback):
             self._scores = self._scores or Scores(pl_module.device)
             self._scores.update(plain, found, target)
 
-    def _check_called(self) -> None:
-        if self._waits:
-            msg = "Expected the step to call self(...), found that it does not, so no prediction "
-            msg += "was made. Call the module's forward there, or use MCDropout(samples=1)."
-            raise NoEffectError(msg)
+    def _check_called(self, outputs: Any) -> None:
+        """Refuse a step that returned something without asking; one with None may only skip."""
+        if self._waits and outputs is not None:
+            raise _not_called()
+
+
+def _not_called() -> NoEffectError:
+    msg = "Expected the step to call self(...), found that it does not, so no prediction "
+    msg += "was made. Call the module's forward there, or use MCDropout(samples=1)."
+    return NoEffectError(msg)

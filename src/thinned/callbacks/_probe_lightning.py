@@ -159,21 +159,19 @@ def evaluate(
     loop.inference_mode = real.inference_mode
     loop._results = results_class(real._results.__class__)(training=False)
     loop._combined_loader = _combined(trainer, loader, real._combined_loader)
-    loop._max_batches = [batches]
+    loop.batches, loop._max_batches = batches, [batches] * max(1, len(real._max_batches))
     loop._last_val_dl_reload_epoch = float("inf")
     several = real._combined_loader is not None and len(real._combined_loader.flattened) > 1
     loop.dataloader_idx = index if several else None
     loop.part, loop.prepare = part, prepare
     with _stage_set(trainer, epoch_loop, loop, averaging(trainer, keep)), _buffers_synced(trainer):
-        sanity_steps = trainer.num_sanity_val_steps
         if rehearsal:
-            trainer.sanity_checking, trainer.num_sanity_val_steps = True, 1
+            trainer.sanity_checking = True
         else:
             trainer.validating = True
         try:
             loop.run()
         finally:
-            trainer.num_sanity_val_steps = sanity_steps
             if loop._data_fetcher is not None:
                 loop._data_fetcher.teardown()
     return loop.early, loop.harvest

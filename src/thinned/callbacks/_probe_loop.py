@@ -33,6 +33,8 @@ def loop_class(real: type) -> type:
 
     class ProbeLoop(real):  # type: ignore[misc]  # the base is known at run time only
         dataloader_idx: int | None = None
+        batches: float = 0.0
+        max_batches = property(lambda self: [self.batches])  # `_max_batches` is for users' hooks
         part = 0
         prepare: Callable[[], None] | None = None
 
