@@ -1,3 +1,4 @@
+import collections
 import copy
 import functools
 import pickle
@@ -204,6 +205,57 @@ def test_the_input_only_when_asked():
     assert set(seen[0].unique().tolist()) == {0.0, 2.0}
     inner = thinned.insert(model, "dropout", 0.5, include="2", after="input")
     assert list(layers(inner)) == ["2:dropout"]
+
+
+class Given(nn.Module):
+    """Has one linear layer whose result comes in a mapping."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 64)
+
+    def forward(self, x):
+        return collections.OrderedDict(rows=len(x), hidden=self.linear(x), ids=x.argmax(-1))
+
+
+def test_a_tensor_that_is_given_by_name_or_returned_in_a_mapping():
+    model, x = Given(), torch.randn(2, 64)
+    edit = thinned.insert(model, "dropout", 0.5, after="input")
+    assert not torch.equal(model(x=x)["hidden"], model(x=x)["hidden"])
+    edit.undo()
+    model = nn.ModuleList([model])
+    thinned.insert(model, "dropout", 0.5, after="Given")
+    out = model[0](x)
+    assert (out["hidden"] == 0).any()
+    assert (list(out), out["rows"]) == (["rows", "hidden", "ids"], 2)
+
+
+class Unread(nn.Module):
+    """Calls one layer that nothing reads, one in training only, and one not at all."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.spare = nn.LSTM(4, 8, batch_first=True), nn.GELU()
+        self.act, self.extra, self.head = nn.ReLU(), nn.Tanh(), nn.Linear(8, 2)
+
+    def forward(self, x):
+        h = self.act(self.lstm(x)[1][0][-1])
+        return self.head(self.extra(h) if self.training else h)
+
+
+def test_after_what_a_run_shows_to_be_dead_nothing_is_put():
+    model, x = Unread(), torch.randn(2, 5, 4)
+    classes = ["LSTM", "GELU", "ReLU", "Tanh"]
+    edit = thinned.insert(model, "dropout", 0.5, after=classes, example_input=x)
+    assert list(edit.sites.rates) == ["act:dropout", "extra:dropout"]
+    assert list(edit.left_out) == ["lstm", "spare"]
+    assert "nothing read" in edit.left_out["lstm"]
+    assert "did not call it" in edit.left_out["spare"]
+    with pytest.raises(thinned.NoEffectError, match="nothing read"):
+        thinned.insert(model, "dropout", 0.5, after="LSTM", example_input=x)
+    words = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 2))
+    with pytest.raises(thinned.NoEffectError, match="no single floating-point tensor"):
+        thinned.insert(words, "dropout", after="input", example_input=torch.ones(2, 3).long())
 
 
 @pytest.mark.parametrize("after", ["MaxPool2d", "BatchNorm2d", "ReLU"])

@@ -7,6 +7,7 @@ from torch import nn
 
 from thinned._checks import check_rate
 from thinned._errors import NoEffectError
+from thinned.surgery._acting import acting
 from thinned.surgery._changes import Change
 from thinned.surgery._edit import Edit
 from thinned.surgery._editable import editable
@@ -58,7 +59,8 @@ def insert(
         include: globs on dotted paths of the modules that get a layer, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
         after: put the layer after the output of these modules instead: a class, a class name, or
-            several. ``"input"`` puts it before the modules that ``include`` names.
+            several. ``"input"`` puts it before the modules that ``include`` names. With an
+            ``example_input`` a run shows which of these places can act; the others are left out.
         example_input: what the model is called with: a tensor, a tuple of arguments, or a mapping
             of named ones.
         force: insert even what is refused as doing harm.
@@ -110,7 +112,11 @@ def insert(
         if chosen.elements:
             whole = [block.module for block in blocks if scope.holds([block.path])]
             plan.extend(plan_by_flow(flow, whole, careful=chosen.layer is None))
-    changes += hooks(model, plan, chosen, rate, scope, force=force)
+    hung = hooks(model, plan, chosen, rate, scope, force=force)
+    if after is not None and example_input is not None:
+        hung, dead = acting(model, as_arguments(example_input, model), hung)
+        plan.left_out |= dead
+    changes += hung
     already = [path for path in plan.already if scope.holds([path])]
     left_out = {p: why for p, why in plan.left_out.items() if why == NO_TRACE or scope.holds([p])}
     if not changes and not already:

@@ -4,6 +4,8 @@ A hook moves no key: the layer is no child of the module that carries it. It fol
 `deepcopy` and `pickle`, and activation checkpointing replays it with the module.
 """
 
+import copy
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 
 from thinned.layers._locked import LockedDropout
 from thinned.layers._rate import RateLayer
+from thinned.surgery._argument import place_and_name
 
 
 class Inserted:
@@ -80,8 +83,23 @@ class AfterOutput(Inserted):
 class BeforeInput(Inserted):
     """Drops in what a module is given: the place after an activation that is no module."""
 
+    _first: str | None = None  # the name of the first argument
+
     def _register(self, host: nn.Module) -> tuple[RemovableHandle, ...]:
-        return (host.register_forward_pre_hook(self),)
+        self._first = place_and_name(host, 0)[1]
+        return (host.register_forward_pre_hook(self.given, with_kwargs=True),)
+
+    def given(
+        self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Return the arguments with something dropped, or ``None``: as they were."""
+        if args:
+            dropped = self(host, args)
+            return None if dropped is None else (dropped, kwargs)
+        key = self._first if self._first in kwargs else floating(kwargs)
+        if key is None or not self.is_on(host):
+            return None
+        return args, {**kwargs, key: on_tensor(kwargs[key], self.layer)}
 
     def __call__(self, host: nn.Module, args: tuple[Any, ...]) -> Any:
         """Return the arguments with something dropped in the first, or ``None``: as they were."""
@@ -91,7 +109,11 @@ class BeforeInput(Inserted):
 
 
 def on_tensor(value: Any, layer: RateLayer) -> Any:
-    """Apply ``layer`` to the tensor in ``value``: itself, or the first entry of a tuple or list."""
+    """Apply ``layer`` to the tensor in ``value``.
+
+    That is ``value`` itself, the first entry of a tuple or list, or the only floating-point tensor
+    in a mapping; where there is none, ``value`` stays as it is.
+    """
     if isinstance(value, Tensor):
         return layer(value) if value.is_floating_point() else value
     if isinstance(value, PackedSequence):
@@ -102,7 +124,16 @@ def on_tensor(value: Any, layer: RateLayer) -> Any:
         return rebuild(value, 0, on_tensor(value[0], layer))
     if isinstance(value, list) and value:
         return [on_tensor(value[0], layer), *value[1:]]
+    if isinstance(value, MutableMapping) and (key := floating(value)) is not None:
+        value = copy.copy(value)
+        value[key] = layer(value[key])
     return value
+
+
+def floating(mapping: Mapping[str, Any]) -> str | None:
+    """Return the key of the only floating-point tensor; which of several it is, nobody knows."""
+    found = [k for k, v in mapping.items() if isinstance(v, Tensor) and v.is_floating_point()]
+    return found[0] if len(found) == 1 else None
 
 
 def _on_packed(packed: PackedSequence, layer: RateLayer) -> Tensor:

@@ -1,6 +1,5 @@
 """Stochastic depth on somebody's residual block, by hooks: no wrapper, and so no key moves."""
 
-import inspect
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +17,7 @@ from thinned.layers._residual import (
     put_back,
     skips,
 )
+from thinned.surgery._argument import picked, place_and_name
 from thinned.surgery._inserted import Inserted, rebuild
 
 
@@ -98,7 +98,7 @@ class AroundBlock(Inserted):
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Draw the rows to keep, and give the block those rows only of all that it is given."""
         self._rows = None
-        x = _pick(args, kwargs, *self._either)
+        x = picked(args, kwargs, *self._either)
         axis = self.layer.batch_dim
         if not self.is_on(host) or not isinstance(x, Tensor) or not _can_cut((args, kwargs)):
             return None
@@ -130,7 +130,7 @@ class AroundBlock(Inserted):
             return self._returned(output, self._put_back(*skipped, y))
         if self.layer.mode == "skip" and self._keeps_all(args, kwargs):
             return None
-        x = _pick(args, kwargs, *self._either)
+        x = picked(args, kwargs, *self._either)
         if not isinstance(x, Tensor) or x.shape != y.shape:
             got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             msg = f"Expected the residual block {type(host).__name__} to be given, as argument "
@@ -141,7 +141,7 @@ class AroundBlock(Inserted):
 
     def _keeps_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Say whether skipping would have computed all rows, since a share rounds to none."""
-        x = _pick(args, kwargs, *self._either)
+        x = picked(args, kwargs, *self._either)
         batch = x.shape[self.layer.batch_dim] if isinstance(x, Tensor) else 0
         return skips(batch, self.layer.p) and kept_count(batch, self.layer.p) == batch
 
@@ -159,33 +159,6 @@ class AroundBlock(Inserted):
         output = output.copy()
         output[self.result] = y
         return output
-
-
-def place_and_name(host: nn.Module, source: int | str) -> tuple[int | None, str | None]:
-    """Return position and name of an argument of which one is known, ``None`` where it has none.
-
-    A call may give by name, and in another order, what the example gave by position.
-    """
-    try:
-        parameters = list(inspect.signature(host.forward).parameters.values())
-    except (TypeError, ValueError):  # compiled or built in: it has no signature to read
-        parameters = []
-    names = [each.name for each in parameters if each.kind <= each.POSITIONAL_OR_KEYWORD]
-    if isinstance(source, str):
-        return (names.index(source) if source in names else None), source
-    return source, names[source] if source < len(names) else None
-
-
-def _pick(
-    args: tuple[Any, ...], kwargs: dict[str, Any], position: int | None, name: str | None
-) -> Any:
-    """Return an argument, however it was given; alone, it needs no name."""
-    if position is not None and position < len(args):
-        return args[position]
-    if name in kwargs:
-        return kwargs[name]
-    given = [*args, *kwargs.values()]
-    return given[0] if len(given) == 1 else None
 
 
 def _can_cut(arguments: Any) -> bool:
