@@ -40,6 +40,20 @@ def test_added_overrides_and_quotes_are_read():
     assert choices(runs("+x='a b'".replace(" ", "_"), "++x=c")) == [{"x": "a_b"}, {"x": "c"}]
 
 
+def test_sampled_numbers_are_short_and_stay_apart():
+    found = choices(runs("rate=0.3745401188473625", "rate=0.30000000000000004"))
+    assert found == [{"rate": "0.3745"}, {"rate": "0.3"}]
+    found = choices(runs("rate=0.3745401188473625", "rate=0.3745491188473625"))
+    assert found == [{"rate": "0.37454"}, {"rate": "0.374549"}]
+    assert choices(runs("n=10000001", "n=10000002")) == [{"n": "10000001"}, {"n": "10000002"}]
+
+
+def test_a_setting_that_no_run_has_is_refused():
+    with pytest.raises(ValueError, match=r"got 'seeed'.*mean 'seed'\? The runs differ in: 'a'\."):
+        choices(runs("a=1 seed=1", "a=2 seed=1"), by=["seeed"])
+    assert choices(runs("a=1 seed=1"), by=["a", "seed"]) == [{"a": "1", "seed": "1"}]
+
+
 def test_labels_and_numbers():
     assert label({"a": "1", "b": "x"}) == "a=1 b=x"
     assert label({}) == "all runs"

@@ -21,7 +21,11 @@ def main(argv: Sequence[str]) -> int:
     options.add_argument("--mode", choices=("min", "max"), help="whether less or more is better")
     options.add_argument("--baseline", help="the choice to compare with: none, schedule=none")
     options.add_argument(
-        "--by", action="append", default=[], metavar="KEY", help="a setting that makes the groups"
+        "--by",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a setting that makes the groups; several with commas: schedule,seed",
     )
     options.add_argument(
         "--also", action="append", metavar="METRIC", help="a further metric to show"
@@ -45,7 +49,7 @@ def _run(asked: Namespace) -> int:
         metric=asked.metric,
         mode=asked.mode,
         baseline=asked.baseline,
-        by=asked.by,
+        by=[key for each in asked.by for key in each.split(",") if key],
         metrics=asked.also,
     )
     code = exit_code(found, asked.fail_on) if asked.fail_on else OK

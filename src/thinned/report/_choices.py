@@ -1,5 +1,6 @@
 """Which choices set the runs of a sweep apart: what the arms of a comparison are."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ _INCIDENTAL = re.compile(
     r"|^(hydra|logger|wandb)(\.|$)|^trainer\.(devices|accelerator|enable_\w+|logger)"
 )
 
+_LONG = re.compile(r"\A-?\d*\.\d{7,}(e-?\d+)?\Z")  # what samplers write: 0.3745401188473625
+
 
 def choices(records: Sequence[Record], by: Sequence[str] = ()) -> list[dict[str, str]]:
     """Name, for each run, the settings in which the runs differ.
@@ -23,6 +26,9 @@ def choices(records: Sequence[Record], by: Sequence[str] = ()) -> list[dict[str,
         records: the runs.
         by: the settings to use instead (``("schedule",)``); dotted names of the configuration.
 
+    Raises:
+        ValueError: if no run has one of the settings in ``by``.
+
     Example:
         >>> from pathlib import Path
         >>> typed = [["schedule=none", "seed=1"], ["schedule=cosine", "seed=1"]]
@@ -32,13 +38,12 @@ def choices(records: Sequence[Record], by: Sequence[str] = ()) -> list[dict[str,
     typed = [_parse(record.overrides) for record in records]
     whole = [flat(record.config) for record in records]
     if by:
-        return [
-            {key: str(t.get(key, w.get(key, "default"))) for key in by}
-            for t, w in zip(typed, whole, strict=True)
-        ]
+        both = [{**w, **t} for t, w in zip(typed, whole, strict=True)]
+        for key in by:
+            _check_setting(key, both)
+        return _readable(by, both)
     settings = typed if any(typed) else whole
-    keys = _varying(settings)
-    return [{key: str(each.get(key, "default")) for key in keys} for each in settings]
+    return _readable(_varying(settings), settings)
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -81,6 +86,39 @@ def number(choice: Mapping[str, str]) -> float | None:
 
 
 NOTHING = ("none", "null", "0", "0.0", "false")
+
+
+def _check_setting(key: str, settings: Sequence[Mapping[str, Any]]) -> None:
+    known = {each: None for setting in settings for each in setting}
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, list(known), n=1)
+    did = f" Did you mean {near[0]!r}?" if near else ""
+    typed = ", ".join(repr(each) for each in _varying(settings))
+    msg = (
+        f"Expected `by` to be settings of the runs, got {key!r}, which none has.{did} "
+        f"The runs differ in: {typed or 'nothing but seeds and names'}."
+    )
+    raise ValueError(msg)
+
+
+def _readable(keys: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The settings as text; the 16 digits of a sampled rate as few as keep the arms apart."""
+    columns = {key: [str(each.get(key, "default")) for each in settings] for key in keys}
+    columns = {key: _rounded(column) for key, column in columns.items()}
+    return [{key: columns[key][i] for key in keys} for i in range(len(settings))]
+
+
+def _rounded(column: list[str]) -> list[str]:
+    for digits in (4, 6, 8):
+        found = [_round(text, digits) for text in column]
+        if len(set(found)) == len(set(column)):
+            return found
+    return column
+
+
+def _round(text: str, digits: int) -> str:
+    return f"{float(text):.{digits}g}" if _LONG.match(text) else text
 
 
 def _parse(overrides: Sequence[str]) -> dict[str, str]:
