@@ -24,8 +24,10 @@ def test_verdict_figures_rates_and_report_are_told(tmp_path):
 def test_of_a_run_of_the_application_the_command_is_told(tmp_path):
     losses, more = records.overfitted()
     config = {"schedule": {"_target_": "thinned.schedules.Constant", "rate": 0.1}}
-    record = read_run(records.write_run(tmp_path / "a", losses, more=more, config=config))
-    assert "command              thinned train schedule.rate=0.3" in drawn(record)
+    record = read_run(
+        records.write_run(tmp_path / "a", losses, more=more, config=config, overrides=["seed=1"])
+    )
+    assert "command              thinned train seed=1 schedule.rate=0.3" in drawn(record)
     assert "command  " not in drawn(read_run(records.write_run(tmp_path / "b", losses, more=more)))
 
 

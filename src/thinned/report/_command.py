@@ -26,7 +26,7 @@ def command(record: Record, said: Verdict, went: Course) -> str:
         >>> command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
         'thinned train seed=1 schedule.rate=0.3'
     """
-    if "schedule" in record.config and isinstance(record.config["schedule"], (Mapping, type(None))):
+    if _is_ours(record):
         change = _change(record, said, went)
         changed = {each.partition("=")[0] for each in change}
         named = [(e, e.lstrip("+~").partition("=")[0]) for e in record.overrides]
@@ -35,6 +35,23 @@ def command(record: Record, said: Verdict, went: Course) -> str:
         return shlex.join(["thinned", "train", *several, *kept, *change]) if change else ""
     code = re.search(r"thinned\.\w+\([^)]*\)|Trainer\([^)]*\)", said.action)
     return code[0] if code else ""
+
+
+def _is_ours(record: Record) -> bool:
+    """Whether ``thinned train`` made the run: other projects have a `schedule` too."""
+    schedule = record.config.get("schedule", "")
+    if not isinstance(schedule, (Mapping, type(None))):
+        return False
+    if schedule and not str(schedule.get("_target_", "")).startswith("thinned."):
+        return False
+    if record.overrides:
+        return True
+    settings = flat({"callbacks": record.config.get("callbacks") or {}})
+    ours = any(
+        key.endswith("._target_") and str(value).startswith("thinned.")
+        for key, value in settings.items()
+    )
+    return ours and {"data", "model"} <= record.config.keys()
 
 
 def _change(record: Record, said: Verdict, went: Course) -> list[str]:
