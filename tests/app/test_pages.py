@@ -44,6 +44,21 @@ def test_a_comparison_is_written_as_page_rows_and_json(sweep, tmp_path, capsys):
     assert json.loads(names["json"].read_text("utf-8"))["conclusion"] in capsys.readouterr().out
 
 
+def test_a_wrong_condition_is_refused_before_a_page_is_written(sweep, capsys):
+    assert main(["report", str(sweep), "--fail-on", "typo"]) == 2
+    assert "Expected `fail_on` to be one of" in capsys.readouterr().err
+    assert not list(sweep.rglob("*.html"))
+
+
+def test_groups_by_several_settings(sweep, tmp_path):
+    out = tmp_path / "all.json"
+    words = ["compare", str(sweep), "--no-page", "--by", "schedule,seed", "--json", str(out)]
+    assert main(words) == 0
+    labels = [arm["label"] for arm in json.loads(out.read_text("utf-8"))["arms"]]
+    assert len(labels) == 6
+    assert "schedule=none seed=0" in labels
+
+
 def test_what_fails_on_is_the_exit_code(sweep):
     assert main(["compare", str(sweep), "--no-page", "--fail-on", "failed"]) == 0
     run = records.write_run(sweep / "crashed", end="failed")

@@ -33,7 +33,7 @@ def _run(asked: Namespace) -> int:
     code = OK
     for folder in folders:
         record = read_run(folder)
+        code = max(code, exit_code(record, asked.fail_on) if asked.fail_on else OK)
         page = None if asked.no_page else write_page(record, asked.page)
         show(summary(record, page))
-        code = max(code, exit_code(record, asked.fail_on) if asked.fail_on else OK)
     return code
