@@ -17,7 +17,8 @@ def read_csv_logs(folder: Path) -> Record:
     """Make a record of ``metrics.csv`` and, where it is, ``hparams.yaml``.
 
     Raises:
-        ValueError: if the table is no ordinary file, too large, or no table.
+        ValueError: if the table is no ordinary file, too large, or no table. An empty file is one
+            of a run that has logged nothing yet.
     """
     file = check_file(folder / CSV_NAME, "a table of metrics")
     return record_of_scalars(file, "csv", _points(file), hyperparameters(folder))

@@ -30,6 +30,9 @@ def read_tensorboard_logs(folder: Path) -> Record:
     except Exception as error:  # whatever TensorBoard makes of such bytes
         msg = f"Expected TensorBoard's events in {folder}, got none that it can read: {error}."
         raise ValueError(msg) from error
+    if events.file_version is None:  # the first thing that a writer of events writes
+        msg = f"Expected TensorBoard's events in {folder}, got none."
+        raise ValueError(msg)
     tags = events.Tags()["scalars"]
     epochs = {e.step: float(e.value) for e in events.Scalars("epoch")} if "epoch" in tags else {}
     points = [
