@@ -13,6 +13,7 @@ from thinned.report._writer import plain, write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 def render(template: str, figures: dict[str, Any], **content: Any) -> str:
@@ -66,6 +67,17 @@ def _cell(value: Any) -> str:
     return short(value) if isinstance(value, float) else str(value)
 
 
+def _marked(text: str) -> "Markup":
+    """Text for people in which code stands between backticks, as it does in a terminal."""
+    from markupsafe import Markup, escape
+
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one backtick is left over: it is part of a name
+        return escape(text)
+    code = Markup("<code>{}</code>").format
+    return Markup("").join(code(part) if i % 2 else escape(part) for i, part in enumerate(parts))
+
+
 def _asset(name: str) -> str:
     return files("thinned.report").joinpath("templates", name).read_text("utf-8")
 
@@ -81,6 +93,6 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=_cell)
+    environment.filters.update(cell=_cell, marked=_marked)
     environment.globals.update(numbers=values)
     return environment
