@@ -185,6 +185,40 @@ def test_what_to_do_can_be_copied(tmp_path, schedule, remedy, expected):
     assert command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20)) == expected
 
 
+OURS = {"callbacks": {"dropout": {"_target_": "thinned.callbacks.DropoutScheduler"}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "ours"),
+    [
+        ({"schedule": CONSTANT, "data": {}, "model": {}, **OURS}, [], True),
+        ({"schedule": CONSTANT, "data": {}, "model": {}, "callbacks": {}}, [], False),
+        ({"schedule": {"rate": 0.1}}, [], False),
+        ({"schedule": {"_target_": "torch.optim.lr_scheduler.StepLR", "end": 3}}, ["a=1"], False),
+    ],
+)
+def test_a_schedule_of_another_project_is_none_of_ours(tmp_path, config, overrides, ours):
+    record = Record(tmp_path, config=config, overrides=overrides)
+    said = Verdict("overfitting", 0.9, (), "", "raise the rate")
+    told = command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
+    assert told.startswith("thinned train") == ours
+
+
+def test_code_in_sentences_is_marked(tmp_path):
+    page = write_page(records.write_run(tmp_path / "a", ())).read_text("utf-8")
+    assert "with <code>self.log</code> in <code>validation_step</code>." in page
+    hostile = records.write_run(tmp_path / "b", (), end="failed", error="`<b>` and ` <i>")
+    text = write_page(hostile).read_text("utf-8")
+    assert "`&lt;b&gt;` and ` &lt;i&gt;" in text
+
+
+def test_without_a_probe_the_page_speaks_of_none(tmp_path, overfitted):
+    told = "".join(parse(write_page(records.write_run(tmp_path / "a"))).text)
+    assert "Validation over the epochs" in told
+    assert "training probe" not in told
+    assert "Probe against validation" in "".join(parse(write_page(overfitted)).text)
+
+
 def test_outside_of_hydra_the_code_can_be_copied(tmp_path):
     said = Verdict("overfitting", 0.9, (), "Do: thinned.regularize(dropout=0.3)", "raise the rate")
     went = Course("val_loss", "min", 0.4, 7, 0.5, 20)

@@ -6,7 +6,8 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from helpers import records, tiny
 from thinned.callbacks import DropoutScheduler, OverfittingMonitor
-from thinned.report import compare, exit_code, judge, read_run
+from thinned.report import MetricRow, Record, compare, exit_code, judge, read_run, write_page
+from thinned.report._answer import answer
 from thinned.schedules import Linear
 
 
@@ -33,7 +34,7 @@ def test_reads_what_lightning_logged(tmp_path, make):
     logger = make(tmp_path, name="logs")
     fitted = tiny.fit(logger=logger, max_epochs=3)
     record = read_run(logger.log_dir)
-    assert record.status == "finished"
+    assert record.status == "unknown"  # the files do not say how the run ended
     assert [row.epoch for row in record.metrics] == [0, 1, 2]
     last = record.metrics[-1].values
     assert last["val_loss"] == pytest.approx(float(fitted.callback_metrics["val_loss"]), rel=1e-5)
@@ -121,6 +122,46 @@ def test_runs_of_others_can_be_compared(tmp_path):
         (folder / "hparams.yaml").write_text(f"dropout: {loss}\n")
     found = compare(tmp_path)
     assert [arm.label for arm in found.arms] == ["dropout=0.4", "dropout=0.5"]
+    assert [arm.estimates["val_loss (best)"].mean for arm in found.arms] == [0.4, 0.5]
+    assert "Not in the means" not in "".join(found.evidence)
+
+
+@pytest.mark.parametrize("start", [0, 6])
+def test_a_diverged_run_says_so(tmp_path, start):
+    rows = overfitted_rows()
+    for row in rows[2 * start :]:
+        row.update({key: "nan" for key in row if key.endswith("loss")})
+    record = read_run(write_csv(tmp_path / "a", rows))
+    told = answer(record)
+    assert told.headline == f"The run diverged at epoch {start}: lower the learning rate"
+    assert told.word == "diverged"
+    assert "learning rate" in judge(record).action
+    page = write_page(record).read_text("utf-8")
+    assert '<span class="chip bad">diverged</span>' in page
+    assert "0.8" not in "".join(tile.value for tile in told.tiles)
+
+
+@pytest.mark.parametrize(
+    ("hyper", "action"),
+    [
+        ({"dropout": 0.5}, "Raise the rate: thinned.regularize(dropout=0.7)"),
+        ({"dropout": 0.0}, "Add dropout: thinned.regularize(dropout=0.2)"),
+        ({"lr": 0.5}, "Add dropout, or raise its rate: thinned.regularize(dropout=0.2)"),
+    ],
+)
+def test_the_rate_to_try_is_above_the_known_one(tmp_path, hyper, action):
+    rows = []
+    for epoch in range(16):
+        train = 0.4 * 0.8**epoch
+        losses = {"train_loss": train, "val_loss": 1.2 * max(train, 0.12) + 0.01 * epoch}
+        rows.append(MetricRow(epoch, epoch, losses))
+    assert judge(Record(tmp_path, metrics=rows, config=hyper)).action == action
+
+
+def test_events_that_are_none_are_refused(tmp_path):
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(b"abc")
+    with pytest.raises(ValueError, match=r"Expected TensorBoard's events in .*, got none"):
+        read_run(tmp_path)
 
 
 def test_our_record_comes_before_the_logs(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from thinned.metrics._verdict import Verdict
 from thinned.report._command import command
-from thinned.report._course import Course, course, main_metric
+from thinned.report._course import Course, course, diverged, main_metric
 from thinned.report._format import short, signed
 from thinned.report._judge import judge
 from thinned.report._record import Record
@@ -47,11 +47,15 @@ def answer(record: Record) -> Answer:
     """Say what a run comes to."""
     metric = main_metric(record)
     went = course(record, metric) if metric else None
-    if went is None:
-        return _nothing_yet(record)
+    since = diverged(record, metric) if metric else None
     said = judge(record)
-    found = _from_verdict(record, went, said) if said else _from_numbers(record, went)
-    found.tiles = _tiles(record, went)
+    if said is not None and since is not None:
+        found = _diverged(said, since)
+    elif went is None:
+        return _nothing_yet(record)
+    else:
+        found = _from_verdict(record, went, said) if said else _from_numbers(record, went)
+    found.tiles = _tiles(record, went) if went else []
     if record.status in ("failed", "crashed"):
         told = record.error or "it stopped without a word"
         found.evidence.append(f"The run {record.status}: {told}. What follows is what it had.")
@@ -75,6 +79,17 @@ def _nothing_yet(record: Record) -> Answer:
         headline="No validation has been logged, so there is nothing to judge",
         word=record.status,
         action="Log a validation loss with `self.log` in `validation_step`.",
+    )
+
+
+def _diverged(said: Verdict, since: float) -> Answer:
+    return Answer(
+        headline=f"The run diverged at epoch {short(since, 3)}: lower the learning rate",
+        word="diverged",
+        evidence=list(said.evidence),
+        action=said.action,
+        tone="bad",
+        sign="✗",
     )
 
 
@@ -142,9 +157,12 @@ def onset(record: Record) -> float | None:
 def _tiles(record: Record, went: Course) -> list[Tile]:
     tiles = [
         Tile(f"best {went.metric}", short(went.best), f"epoch {short(went.best_epoch, 3)}"),
-        Tile(f"last {went.metric}", short(went.last), f"epoch {short(went.last_epoch, 3)}"),
+        _last_tile(went),
     ]
-    gaps = dict(record.series(f"overfit/gap/{went.metric}"))
+    points = record.series(f"overfit/gap/{went.metric}")
+    gaps = {epoch: gap for epoch, gap in points if math.isfinite(gap)}
+    if went.diverged is not None:
+        gaps = {}  # no gap is left at the end
     if gaps:
         best = gaps.get(went.best_epoch)
         last = list(gaps.values())[-1]
@@ -155,3 +173,10 @@ def _tiles(record: Record, went: Course) -> list[Tile]:
         value = " to ".join(short(rate, 3) for rate in sorted({min(last_rates), max(last_rates)}))
         tiles.append(Tile("rate at the end", value, f"highest {short(peak, 3)}"))
     return tiles
+
+
+def _last_tile(went: Course) -> Tile:
+    title = f"last {went.metric}"
+    if went.diverged is not None:
+        return Tile(title, "not finite", f"from epoch {short(went.diverged, 3)} on")
+    return Tile(title, short(went.last), f"epoch {short(went.last_epoch, 3)}")

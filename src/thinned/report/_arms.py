@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thinned.report._choices import number
-from thinned.report._record import Record
+from thinned.report._record import Record, ended
 from thinned.report._statistics import Difference, Estimate
 
 if TYPE_CHECKING:
@@ -40,11 +40,17 @@ class Run:
     choice: dict[str, str]
     values: dict[str, float]
     best_epoch: float | None
+    diverged: float | None = None
+
+    @property
+    def state(self) -> str:
+        """How it ended: the record's status, or ``diverged`` if the main metric ended as NaN."""
+        return ended(self.record, self.diverged)
 
     @property
     def counts(self) -> bool:
-        """Whether it enters the means: only runs that came to their end do."""
-        return self.record.status == "finished" and bool(self.values)
+        """Whether it enters the means: only runs that came to a good end, or an unknown one."""
+        return self.state in ("finished", "unknown") and bool(self.values)
 
 
 @dataclass(slots=True)
@@ -65,7 +71,7 @@ class Arm:
 
     def count(self, *statuses: str) -> int:
         """How many of its runs have one of these states."""
-        return sum(run.record.status in statuses for run in self.runs)
+        return sum(run.state in statuses for run in self.runs)
 
     def by_seed(self, column: Column) -> dict[Hashable, float]:
         """One value a seed; runs of the same seed are no further evidence, and are averaged."""
@@ -89,8 +95,8 @@ class Comparison:
         baseline: label of the arm that the others are compared with; None with a single arm.
         chosen: label of the one-standard-error choice: of the arms that are as good as the best
             one, to one standard error, the one that interferes least (the baseline, else the
-            smallest rate, else the best).
-        best: label of the arm with the best mean.
+            smallest rate, else the best); None where the runs differ in their data.
+        best: label of the arm with the best mean; None as ``chosen`` is.
         conclusion: what it comes to, in words.
         evidence: the numbers behind the conclusion.
         action: what to do next, in words.
@@ -120,15 +126,20 @@ class Comparison:
         """The settings in which the runs differ."""
         return list(self.arms[0].choice)
 
+    @property
+    def other_data(self) -> bool:
+        """Whether the runs differ in their data, so that their metrics may not compare."""
+        return len({arm.choice.get("data") for arm in self.arms}) > 1
+
     def arm(self, name: str | None) -> Arm | None:
         """The arm with this label."""
         return next((arm for arm in self.arms if arm.label == name), None)
 
     @property
     def significant(self) -> bool:
-        """Whether the chosen arm is better than the baseline beyond accident."""
+        """Whether the chosen arm is better than the baseline beyond accident, on the same data."""
         arm = self.arm(self.chosen)
-        found = arm.differences.get(self.main.title) if arm else None
+        found = arm.differences.get(self.main.title) if arm and not self.other_data else None
         return found is not None and found.significant and is_better(found.mean, self.main)
 
     def table(self, width: int = 120) -> "Table":

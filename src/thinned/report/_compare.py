@@ -7,7 +7,7 @@ from pathlib import Path
 from thinned._checks import check_choice
 from thinned.report._arms import Arm, Column, Comparison, Run
 from thinned.report._choices import NOTHING, choices, label
-from thinned.report._course import guess_mode
+from thinned.report._course import diverged, guess_mode
 from thinned.report._find import find_records
 from thinned.report._read import read_run
 from thinned.report._record import Record
@@ -28,15 +28,16 @@ def compare(
 
     Runs that differ in nothing but the seed form an arm. Each arm gets its mean and standard
     error, and its difference to the baseline over the seeds both have (paired, Student's t,
-    Holm's correction over the arms). Runs that crashed, failed or still run are listed, and
-    enter no mean.
+    Holm's correction over the arms). Runs that crashed, failed, diverged or still run are listed,
+    and enter no mean; those of which only another logger's files are left count as finished.
 
     Args:
         paths: folders to search for records, or records.
         metric: what is decided by; without it what the runs monitored.
         mode: ``"min"`` or ``"max"``; without it what the runs say, else by the metric's name.
         baseline: the arm to compare with, by its label (``"schedule=none"``) or value
-            (``"none"``); without it the one without dropout, else the smallest rate or the first.
+            (``"none"``); without it, of those that have finished runs, the one without dropout,
+            else the smallest rate or the first.
         by: the settings that make the arms; without it those in which the runs differ.
         metrics: further metrics to show; without it those of the validation, and the gap.
 
@@ -66,24 +67,34 @@ def _read(paths: str | Path | Iterable[str | Path] | Sequence[Record]) -> list[R
     records = [each for each in given if isinstance(each, Record)]
     rest = [each for each in given if not isinstance(each, Record)]
     if rest or not records:
-        records += [read_run(path, rates=False) for path in find_records(rest)]
+        records += [_read_one(path) for path in find_records(rest)]
     return records
+
+
+def _read_one(path: Path) -> Record:
+    """Read a run; one that cannot be read is listed as failed, and hides no other."""
+    try:
+        return read_run(path, rates=False)
+    except ValueError as error:
+        end = {"status": "failed", "error": str(error)}
+        return Record(path=path, name=path.name, end=end)
 
 
 def _run(record: Record, choice: dict[str, str], columns: Sequence[Column]) -> Run:
     main = columns[0]
     rows = [row for row in record.metrics if math.isfinite(row.values.get(main.key, math.nan))]
+    since = diverged(record, main.key)
     if not rows:
-        return Run(record, choice, {}, None)
+        return Run(record, choice, {}, None, since)
     pick = max if main.mode == "max" else min
     best = pick(rows, key=lambda row: row.values[main.key])
-    moments = {"best": best.values, "last": rows[-1].values}
+    moments = {"best": best.values, "last": rows[-1].values if since is None else {}}
     values = {
         column.title: moments[column.at][column.key]
         for column in columns
         if column.key in moments[column.at]
     }
-    return Run(record, choice, values, best.epoch)
+    return Run(record, choice, values, best.epoch, since)
 
 
 def _columns(
@@ -98,9 +109,10 @@ def _columns(
     if metric is None:
         metric = next(iter([*watched, *losses]), None)
     if metric is None:
-        msg = f"No run logged a validation loss; give `metric=`, one of {', '.join(keys) or 'none'}"
-        raise ValueError(msg)
+        raise ValueError(_no_metric(records, keys))
     check_choice("metric", metric, keys)
+    for further in metrics or ():
+        check_choice("metrics", further, keys)
     modes = [record.mode for record in records if record.monitor == metric]
     main = mode or next(iter(modes), None) or guess_mode(metric)
     if metrics is None:
@@ -108,11 +120,30 @@ def _columns(
         ours = ("overfit/", "dropout/", "train", "lr")
         metrics = [key for key in keys if not key.startswith(ours) and key != metric][:4]
         metrics = [*metrics, gap] if gap in keys else metrics
-    further = [
+    others = [
         Column(key, "best", None if key.startswith("overfit/") else guess_mode(key))
         for key in metrics
     ]
-    return [Column(metric, "best", main), Column(metric, "last", main), *further]
+    return [Column(metric, "best", main), Column(metric, "last", main), *others]
+
+
+def _no_metric(records: Sequence[Record], keys: Sequence[str]) -> str:
+    """Say why there is nothing to decide by, and what to do about it."""
+    lost = [record for record in records if record.status in ("failed", "crashed")]
+    if lost and not keys:
+        errors = dict.fromkeys(record.error or "no error was written" for record in lost)
+        first = next(iter(errors))
+        more = f" (and {len(errors) - 1} other errors)" if len(errors) > 1 else ""
+        return (
+            f"No run logged a validation loss: {len(lost)} of {len(records)} runs failed, with "
+            f"{first}{more}"
+        )
+    if keys:
+        return (
+            "No run logged a validation loss. Name what decides with `metric=`, on the command "
+            f"line --metric: one of {', '.join(keys)}."
+        )
+    return "No run logged a validation loss. Log one with `self.log` in `validation_step`."
 
 
 def _baseline(arms: Sequence[Arm], asked: str | None) -> Arm | None:
@@ -123,6 +154,8 @@ def _baseline(arms: Sequence[Arm], asked: str | None) -> Arm | None:
         return by_name[check_choice("baseline", asked, by_name)]
     if len(arms) < 2:
         return None
+    measured = [arm for arm in arms if any(run.counts for run in arm.runs)]
+    arms = measured if len(measured) > 1 else arms
     without = [arm for arm in arms if any(v.lower() in NOTHING for v in arm.choice.values())]
     if without:
         return without[0]
@@ -156,6 +189,8 @@ def _fill(found: Comparison) -> None:
 
 
 def _choose(found: Comparison) -> None:
+    if found.other_data:  # the lower of two losses on different data is no better choice
+        return
     lower = found.main.mode != "max"
     values = [arm.by_seed(found.main) for arm in found.arms]
     for i in one_standard_error(values, lower_is_better=lower):

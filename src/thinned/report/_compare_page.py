@@ -29,7 +29,7 @@ def compare_page(found: Comparison, folder: Path) -> str:
     """Make the page of a comparison, as text."""
     panels = figures.curves(found)
     drawn: dict[str, Any] = {"means": figures.means(found)}
-    if any(found.main.title in arm.differences for arm in found.arms):
+    if not found.other_data and any(found.main.title in arm.differences for arm in found.arms):
         drawn["differences"] = figures.differences(found)
     drawn.update({name: figure for name, (figure, _) in panels.items()})
     return render(
@@ -66,11 +66,11 @@ def _answer(found: Comparison) -> Answer:
     chosen, base = found.arm(found.chosen), found.arm(found.baseline)
     if found.significant:
         told.word, told.tone, told.sign = "significantly better", "good", "✓"
-    elif base is not None and found.best is not None:
+    elif base is not None and found.best is not None and not found.other_data:
         told.word, told.tone, told.sign = "no significant improvement", "warn", "≈"
     if found.significant and chosen is not None and chosen.choice:
         told.command = chosen.label
-    left = [run.record.status for run in found.runs if not run.counts]
+    left = [run for run in found.runs if not run.counts]
     told.tiles = [
         Tile("runs", str(len(found.runs)), f"{len(left)} not in the means" if left else "")
     ]
@@ -124,7 +124,7 @@ def _run_rows(found: Comparison) -> list[list[Any]]:
     rows = []
     for run in found.runs:
         record = run.record
-        status = f"{record.status}: {record.error}" if record.error else record.status
+        status = f"{run.state}: {record.error}" if record.error else run.state
         row: list[Any] = [record.name, *run.choice.values(), record.seed, status, run.best_epoch]
         rows.append([*row, *(run.values.get(title) for title in titles)])
     return rows

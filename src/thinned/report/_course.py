@@ -10,7 +10,10 @@ _HIGHER = ("acc", "auc", "auroc", "f1", "precision", "recall", "map", "iou", "r2
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Where a metric was best, and where it ended."""
+    """Where a metric was best, and where it ended.
+
+    ``last`` is the last finite value; ``diverged`` is the epoch from which on there was none.
+    """
 
     metric: str
     mode: str
@@ -18,6 +21,7 @@ class Course:
     best_epoch: float
     last: float
     last_epoch: float
+    diverged: float | None = None
 
     @property
     def worse(self) -> float:
@@ -51,7 +55,27 @@ def course(record: Record, metric: str) -> Course | None:
     mode = record.mode if metric == record.monitor else guess_mode(metric)
     pick = max if mode == "max" else min
     best_epoch, best = pick(points, key=lambda point: point[1])
-    return Course(metric, mode, best, best_epoch, points[-1][1], points[-1][0])
+    last_epoch, last = points[-1]
+    return Course(metric, mode, best, best_epoch, last, last_epoch, diverged(record, metric))
+
+
+def diverged(record: Record, metric: str) -> float | None:
+    """The epoch from which on a metric was NaN or infinite; None where it ended finite.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from thinned.report import MetricRow
+        >>> losses = [0.5, math.nan, 0.6, math.nan, math.nan]
+        >>> rows = [MetricRow(i, i, {"val_loss": loss}) for i, loss in enumerate(losses)]
+        >>> diverged(Record(Path("r"), metrics=rows), "val_loss")
+        3
+    """
+    since = None
+    for epoch, value in reversed(record.series(metric)):
+        if math.isfinite(value):
+            break
+        since = epoch
+    return since
 
 
 def guess_mode(metric: str) -> str:

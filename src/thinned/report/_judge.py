@@ -7,9 +7,10 @@ from typing import Any
 
 from thinned._checks import check_choice
 from thinned.metrics._verdict import CONFIDENT, VERDICTS, Verdict, verdict
+from thinned.metrics._verdict_words import STEP
 from thinned.report._arms import Comparison
 from thinned.report._choices import flat
-from thinned.report._course import Course, course, main_metric, train_key
+from thinned.report._course import Course, course, diverged, main_metric, train_key
 from thinned.report._format import short, signed
 from thinned.report._record import Record
 
@@ -25,11 +26,15 @@ def judge(record: Record) -> Verdict | None:
     The monitor's verdict counts, if the run has one. A run without the monitor has no fair gap:
     its training metric was measured with dropout on, and over an epoch in which the model still
     changed, both of which make the gap look smaller. It is judged by that all the same, with the
-    confidence lowered, and the evidence says so.
+    confidence lowered, and the evidence says so. Of a run that diverged nothing can be judged.
 
     Returns:
         The verdict, or None where validation or training metrics are missing.
     """
+    metric = main_metric(record)
+    since = diverged(record, metric) if metric else None
+    if metric is not None and since is not None:
+        return _diverged(record, metric, since)
     if record.verdict is not None:
         known = record.verdict
         return Verdict(
@@ -39,7 +44,6 @@ def judge(record: Record) -> Verdict | None:
             action=str(known.get("action") or ""),
             remedy=str(known.get("remedy") or ""),
         )
-    metric = main_metric(record)
     went = course(record, metric) if metric else None
     if metric is None or went is None:
         return None
@@ -57,7 +61,7 @@ def judge(record: Record) -> Verdict | None:
         word=said.word if sure else VERDICTS[0],
         confidence=confidence,
         evidence=_naive_evidence(record, went, train),
-        action=_naive_action(said.remedy if sure else ""),
+        action=_naive_action(said.remedy if sure else "", _rate_if_known(record)),
         remedy=said.remedy if sure else "",
     )
 
@@ -91,6 +95,22 @@ def exit_code(found: Record | Comparison, fail_on: Sequence[str]) -> int:
     return int(bool(wanted & seen))
 
 
+def _diverged(record: Record, metric: str, since: float) -> Verdict:
+    went = course(record, metric)
+    best = (
+        f"Its best was {short(went.best)} at epoch {short(went.best_epoch, 3)}."
+        if went
+        else "It never had a finite value."
+    )
+    return Verdict(
+        word=VERDICTS[0],
+        confidence=0.0,
+        evidence=(f"{metric} is not finite from epoch {short(since, 3)} on.", best),
+        action="Lower the learning rate, and train again.",
+        remedy="",
+    )
+
+
 def _naive_history(record: Record, metric: str, train: str) -> list[dict[str, Any]]:
     """Rows as the verdict reads them, with the logged training metric in the probe's place."""
     rate, probe = _known_rate(record), f"overfit/probe/{metric}"
@@ -102,13 +122,17 @@ def _naive_history(record: Record, metric: str, train: str) -> list[dict[str, An
 
 
 def _known_rate(record: Record) -> float:
-    """The mean rate at the end, else what a hyperparameter of that name says, else 0."""
+    return _rate_if_known(record) or 0.0
+
+
+def _rate_if_known(record: Record) -> float | None:
+    """The mean rate at the end, else what a hyperparameter of that name says, else None."""
     last = next((held for row in reversed(record.rates) if (held := row.sites or row.groups)), {})
     if last:
         return math.fsum(last.values()) / len(last)
     named = [value for key, value in flat(record.config).items() if _RATE_KEY.search(key)]
     rates = [float(v) for v in named if isinstance(v, (int, float)) and 0.0 <= v <= 1.0]
-    return rates[0] if rates else 0.0
+    return rates[0] if rates else None
 
 
 def _naive_evidence(record: Record, went: Course, train: str) -> tuple[str, ...]:
@@ -126,9 +150,13 @@ def _naive_evidence(record: Record, went: Course, train: str) -> tuple[str, ...]
     )
 
 
-def _naive_action(remedy: str) -> str:
+def _naive_action(remedy: str, rate: float | None) -> str:
+    verb = "Add dropout" if rate == 0.0 else "Raise the rate"
+    if rate is None:
+        verb = "Add dropout, or raise its rate"
+    higher = min(0.9, (rate or 0.0) + STEP)
     said = {
-        "raise the rate": "Add dropout, or raise its rate: thinned.regularize(dropout=0.2)",
+        "raise the rate": f"{verb}: thinned.regularize(dropout={higher:.2g})",
         "lower the rate": "Lower the rate, and compare over several seeds.",
         "train longer": "Train longer, then look again.",
         "train less": "Stop earlier, or get more training data.",

@@ -9,14 +9,15 @@ from thinned import __version__
 from thinned.report import _figures as figures
 from thinned.report._answer import answer, onset
 from thinned.report._calibration import calibration_figures, calibration_rows
-from thinned.report._course import course, main_metric
+from thinned.report._course import course, diverged, main_metric
 from thinned.report._format import short
 from thinned.report._read import read_run
-from thinned.report._record import Record
+from thinned.report._record import Record, ended
 from thinned.report._render import render, write
 
 PAGE_NAME = "report.html"
 STATUS_TONES = {"finished": "good", "running": "calm", "failed": "bad", "crashed": "bad"}
+STATUS_TONES |= {"unknown": "calm", "diverged": "bad"}
 
 
 def write_page(run: str | Path | Record, out: str | Path | None = None) -> Path:
@@ -37,6 +38,8 @@ def write_page(run: str | Path | Record, out: str | Path | None = None) -> Path:
 def page(record: Record) -> str:
     """Make the page of one run, as text."""
     drawn = run_figures(record)
+    metric = main_metric(record)
+    status = ended(record, diverged(record, metric) if metric else None)
     sites = [
         [
             site.get("path"),
@@ -54,7 +57,8 @@ def page(record: Record) -> str:
         {name: figure for name, (figure, *_) in drawn.items()},
         title=f"{record.name}: thinned report",
         record=record,
-        status_tone=STATUS_TONES.get(record.status, "warn"),
+        status=status,
+        status_tone=STATUS_TONES.get(status, "warn"),
         found=answer(record),
         drawn=drawn,
         sites=sites,
@@ -82,14 +86,13 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
             marks.append(figures.mark(since, "onset", "@onset"))
         text = (
             f"{metric} is best at epoch {short(went.best_epoch, 3)} ({short(went.best)}) and "
-            f"{short(went.last)} at the end. Where validation leaves the training probe behind, "
-            "the run overfits."
+            f"{short(went.last) if went.diverged is None else 'not finite'} at the end."
         )
-        drawn["learning"] = (
-            figures.learning(record, metric, marks),
-            "Probe against validation",
-            text,
-        )
+        title = "Validation over the epochs"
+        if record.series(f"overfit/probe/{metric}"):
+            title = "Probe against validation"
+            text += " Where validation leaves the training probe behind, the run overfits."
+        drawn["learning"] = (figures.learning(record, metric, marks), title, text)
         if record.series(f"overfit/gap/{metric}"):
             text = (
                 "Validation minus training probe, both measured without dropout by the same "

@@ -5,10 +5,11 @@ from pathlib import Path
 from thinned.report._csv_logs import CSV_NAME, read_csv_logs
 from thinned.report._read_record import read_record
 from thinned.report._record import Record
+from thinned.report._refused import refused
 from thinned.report._tensorboard_logs import EVENTS, read_tensorboard_logs
 from thinned.report._writer import FILE_NAME
 
-_WANDB = (
+NO_READER = (
     "{} is an offline run of W&B, whose file has no public reader. Log to CSV as well "
     "(`logger=[WandbLogger(), CSVLogger()]`), or add `RunRecord()` to the callbacks."
 )
@@ -16,6 +17,8 @@ _WANDB = (
 
 def read_run(path: str | Path, *, rates: bool = True) -> Record:
     """Read a run's folder: our own record, else what CSVLogger or TensorBoardLogger left.
+
+    Of a job of ``thinned train`` that failed before its training, ``status.json`` is read.
 
     Args:
         path: the run's folder, or a record's file.
@@ -34,8 +37,10 @@ def read_run(path: str | Path, *, rates: bool = True) -> Record:
         return read_csv_logs(path)
     if any(path.glob(EVENTS)):
         return read_tensorboard_logs(path)
+    if (job := refused(path)) is not None:
+        return job
     if any(path.glob("*.wandb")):
-        raise FileNotFoundError(_WANDB.format(path))
+        raise FileNotFoundError(NO_READER.format(path))
     msg = (
         f"Expected a folder with {FILE_NAME}, {CSV_NAME} or TensorBoard's events, found none in "
         f"{path}. Add `RunRecord()` to the callbacks."

@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-Status = Literal["finished", "interrupted", "failed", "running", "crashed"]
+Status = Literal["finished", "interrupted", "failed", "running", "crashed", "unknown"]
 STATUSES = ("finished", "interrupted", "failed")  # that a run itself writes at its end
-Source = Literal["record", "csv", "tensorboard", "wandb"]
+Source = Literal["record", "csv", "tensorboard", "wandb", "status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Record:
 
     Attributes:
         path: the file or the folder that was read.
-        source: who wrote it: ``record`` is our own, the others are logs of runs made without us.
+        source: who wrote it: ``record`` is our own, ``status`` that of a job which failed before
+            its training; the others are logs of runs made without us.
         metrics: one row a validation, in order.
         skipped: lines that could not be read (a run that was killed while writing leaves one).
     """
@@ -76,12 +77,15 @@ class Record:
 
     @property
     def status(self) -> Status:
-        """How the run ended; without an end it is running if its process still lives."""
+        """How the run ended; without an end it is running if its process still lives.
+
+        The logs of others do not say how their run ended: it is ``unknown``.
+        """
         if self.end is not None:
             status: Status = self.end.get("status", "finished")
             return status
         if self.source != "record":
-            return "finished"
+            return "unknown"
         return "running" if process_lives(self.process) else "crashed"
 
     @property
@@ -100,6 +104,13 @@ class Record:
     def series(self, key: str) -> list[tuple[float, float]]:
         """The pairs (epoch, value) of one metric."""
         return [(row.epoch, row.values[key]) for row in self.metrics if key in row.values]
+
+
+def ended(record: Record, diverged: float | None) -> str:
+    """How a run ended, for people: one that came to its end without a finite metric diverged."""
+    if diverged is not None and record.status in ("finished", "unknown"):
+        return "diverged"
+    return record.status
 
 
 def process_lives(process: Mapping[str, Any]) -> bool:

@@ -30,8 +30,8 @@ def record_of_scalars(
     Args:
         path: where it was read.
         source: who wrote it.
-        points: (step, epoch or None, metric, value), in any order; what is no finite number, or
-            at no whole step, is left out.
+        points: (step, epoch or None, metric, value), in any order; what is infinite, or at no
+            whole step, is left out. NaN stays: the run diverged.
         config: the run's hyperparameters, where they were kept.
     """
     steps: dict[int, dict[str, float]] = {}
@@ -46,7 +46,7 @@ def record_of_scalars(
         if group := _RATE.fullmatch(key):
             if 0.0 <= value <= 1.0:
                 rates.setdefault(step, {})[group[1]] = value
-        elif key not in _NO_METRICS and abs(value) <= HUGE:
+        elif key not in _NO_METRICS and not abs(value) > HUGE:
             steps.setdefault(step, {})[clean(str(key))] = value
     record = Record(path=path, source=source, config=clean(plain(config or {})))
     record.name = clean(record.folder.name)

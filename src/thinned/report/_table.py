@@ -15,7 +15,7 @@ from thinned.report._format import p_value, plus_minus, signed
 from thinned.report._statistics import Difference
 from thinned.report._writer import plain
 
-_LEFT_OUT = ("running", "failed", "crashed", "interrupted")
+LEFT_OUT = ("running", "failed", "crashed", "interrupted", "diverged")
 
 
 def table(found: Comparison, width: int = 120) -> Table:
@@ -52,7 +52,9 @@ def _columns(found: Comparison) -> list[list[str]]:
     """The columns as text, heading first, the most important ones first."""
     arms = found.arms
     marks = {found.chosen: " ←"}
-    names = [" ".join(arm.choice.values()) + marks.get(arm.label, "") for arm in arms]
+    names = [
+        (" ".join(arm.choice.values()) or arm.label) + marks.get(arm.label, "") for arm in arms
+    ]
     columns = [[" ".join(found.settings) or "arm", *names]]
     columns.append(["runs", *(state(arm) for arm in arms)])
     main, last, *further = (
@@ -85,9 +87,9 @@ def state(arm: Arm) -> str:
         >>> state(Arm("rate=0.1", {}, []))
         '0'
     """
-    others = {status: arm.count(status) for status in _LEFT_OUT}
+    others = {status: arm.count(status) for status in LEFT_OUT}
     left_out = [f"{count} {status}" for status, count in others.items() if count]
-    return ", ".join([str(arm.count("finished")), *left_out])
+    return ", ".join([str(arm.count("finished", "unknown")), *left_out])
 
 
 def difference(change: Difference | None) -> str:
@@ -107,7 +109,7 @@ def difference(change: Difference | None) -> str:
 
 def to_csv(found: Comparison, path: str | Path) -> Path:
     """Write one row a run, for further work elsewhere."""
-    path = Path(path)
+    path = _room_for(path)
     titles = [column.title for column in found.columns]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -117,15 +119,22 @@ def to_csv(found: Comparison, path: str | Path) -> Path:
             for run in arm.runs:
                 record = run.record
                 row: list[Any] = [record.folder, arm.label, *run.choice.values(), record.seed]
-                row += [record.status, record.error, run.best_epoch]
+                row += [run.state, record.error, run.best_epoch]
                 writer.writerow([*row, *(run.values.get(title) for title in titles)])
     return path
 
 
 def to_json(found: Comparison, path: str | Path) -> Path:
     """Write the whole comparison: conclusion, arms with their statistics, and runs."""
-    path = Path(path)
+    path = _room_for(path)
     path.write_text(json.dumps(plain(as_dict(found)), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return path
+
+
+def _room_for(path: str | Path) -> Path:
+    """The path, in a folder that is there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
@@ -165,7 +174,7 @@ def _arm(arm: Arm) -> dict[str, Any]:
             {
                 "path": str(run.record.folder),
                 "seed": run.record.seed,
-                "status": run.record.status,
+                "status": run.state,
                 "error": run.record.error or None,
                 "best_epoch": run.best_epoch,
                 "values": run.values,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from thinned.report._arms import Arm, Comparison
 from thinned.report._format import p_value, plus_minus, short, signed
 from thinned.report._statistics import Difference
+from thinned.report._table import LEFT_OUT
 
 MORE_SEEDS = "Run several seeds, at least 3, better 5: seed=1,2,3,4,5."
 
@@ -21,7 +22,9 @@ class Told:
 def conclusion(found: Comparison) -> Told:
     """Say what was found, and what to do next."""
     base, best = found.arm(found.baseline), found.arm(found.best)
-    if best is None:
+    if found.other_data:
+        told = _other_data(found)
+    elif best is None:
         told = _nothing_finished(found)
     elif base is None:
         told = Told(
@@ -29,20 +32,51 @@ def conclusion(found: Comparison) -> Told:
             "Add runs with another rate, and some without dropout.",
         )
     elif found.main.title not in base.estimates:
+        told = _nothing_of_the_baseline(base)
+    elif not any(found.main.title in arm.estimates for arm in found.arms if arm is not base):
         told = Told(
-            f"The baseline {base.label} has no finished run, so nothing can be compared with it",
-            f"Run {base.label}, or name another baseline.",
+            f"{found.main.key} is {_mean(found, base)} with {base.label}, and no other arm has a "
+            "finished run to compare",
+            "See why the other runs did not finish, and run them again.",
+            _untested(found),
         )
     elif best is base:
         told = _nothing_better(found, base)
     else:
         told = _something_better(found, base, best)
-    told.evidence += [*_other_data(found), *_left_out(found)]
+    told.evidence += _left_out(found)
     return told
+
+
+def _other_data(found: Comparison) -> Told:
+    key = found.main.key
+    return Told(
+        f"The runs differ in their data: where validation does too, {key} does not compare",
+        "Compare the runs of one data set at a time: give their folders.",
+    )
+
+
+def _nothing_of_the_baseline(base: Arm) -> Told:
+    if base.count("diverged"):
+        return Told(
+            f"The runs of the baseline {base.label} diverged, so nothing can be compared with it",
+            "Lower its learning rate, or name another baseline.",
+        )
+    return Told(
+        f"The baseline {base.label} has no finished run, so nothing can be compared with it",
+        f"Run {base.label}, or name another baseline.",
+    )
 
 
 def _nothing_finished(found: Comparison) -> Told:
     running = sum(arm.count("running") for arm in found.arms)
+    diverged = sum(arm.count("diverged") for arm in found.arms)
+    if diverged and not running:
+        return Told(
+            f"No run ended with a finite {found.main.key}: {diverged} of {len(found.runs)} "
+            "diverged",
+            "Lower the learning rate, and train again.",
+        )
     rest = f"{running} of {len(found.runs)} still run" if running else "all ended early"
     return Told(f"No run has come to its end: {rest}", "Compare again when some have.")
 
@@ -57,6 +91,7 @@ def _something_better(found: Comparison, base: Arm, best: Arm) -> Told:
             [f"{found.main.title}: {means}."],
         )
     evidence = [f"{found.main.title}: {means} (mean ± standard error).", _numbers(found, change)]
+    evidence += _untested(found)
     if not change.significant:
         return Told(
             f"No significant difference: {best.label} has the best mean {found.main.key}, but "
@@ -84,7 +119,15 @@ def _nothing_better(found: Comparison, base: Arm) -> Told:
     evidence = [f"{found.main.title}: {_mean(found, base)} (mean ± standard error)."]
     if not known:
         return Told(f"{best}, but one seed has no error bar", MORE_SEEDS, evidence)
+    untested = _untested(found)
+    evidence += untested
     if all(change.significant for change in known):
+        if untested:
+            return Told(
+                f"{best}, and all others that could be tested are significantly worse",
+                "Leave it as it is; what was not tested needs more finished runs.",
+                evidence,
+            )
         return Told(
             f"{best}, and all others are significantly worse",
             "Leave it as it is; only smaller changes are worth a further try.",
@@ -97,18 +140,28 @@ def _nothing_better(found: Comparison, base: Arm) -> Told:
     )
 
 
-def _other_data(found: Comparison) -> list[str]:
-    if "data" not in found.settings:
-        return []
-    key = found.main.key
-    told = f"The runs differ in their data: where validation does too, {key} does not compare."
-    return [f"{told} Give the folders of one data set."]
+def _untested(found: Comparison) -> list[str]:
+    """Name the arms of which too few seeds are left for a test."""
+    title = found.main.title
+    named = []
+    for arm in found.arms:
+        change = arm.differences.get(title)
+        if arm.label != found.baseline and (change is None or change.p is None):
+            named.append(f"{arm.label} ({_why(arm, title)})")
+    return [f"Not tested: {', '.join(named)}."] if named else []
+
+
+def _why(arm: Arm, title: str) -> str:
+    mean = arm.estimates.get(title)
+    if mean is not None:
+        return f"{mean.n} seed" + ("s" if mean.n > 1 else "")
+    return "diverged" if arm.count("diverged") == len(arm.runs) else "no finished run"
 
 
 def _left_out(found: Comparison) -> list[str]:
     lost = [
         f"{count} {status}"
-        for status in ("running", "failed", "crashed", "interrupted")
+        for status in LEFT_OUT
         if (count := sum(arm.count(status) for arm in found.arms))
     ]
     return [f"Not in the means: {', '.join(lost)}, of {len(found.runs)} runs."] if lost else []
