@@ -23,7 +23,10 @@ def run_page(tmp_path_factory):
         group=HOSTILE,
         sites=("net.2", HOSTILE),
         seed=1,
-        config={HOSTILE: HOSTILE, "schedule": {"rate": 0.1}},
+        config={
+            HOSTILE: HOSTILE,
+            "schedule": {"_target_": "thinned.schedules.Constant", "rate": 0.1},
+        },
         overrides=["seed=1"],
     )
     bins, curve = [[3, 0.4, 0.3], [9, 0.9, 0.8]], [[0.5, 0.1], [1.0, 0.3]]
@@ -167,6 +170,24 @@ def test_nothing_is_wider_than_a_small_screen(run_view, sweep_view, screenshots,
         until(page, f"{drawing} <= {width}")  # plotly redraws a moment after the window's change
         page.screenshot(path=screenshots / f"{name}-{width}.png", full_page=True)
         page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_names_below_the_axis_are_whole_on_a_phone(opened, tmp_path, screenshots):
+    names = ["none", *(f"schedule-of-the-kind-{i}" for i in range(5))]
+    arms = {name: {1: 0.5 + 0.1 * i, 2: 0.6 + 0.1 * i} for i, name in enumerate(names)}
+    page = opened(write_compare_page(compare(records.write_sweep(tmp_path, arms))))
+    page.set_viewport_size({"width": 390, "height": 780})
+    until(page, "document.querySelector('#means .main-svg').clientWidth <= 390")
+    page.wait_for_timeout(300)  # plotly turns the names after that
+    boxes = """() => {
+        const box = (each) => each.getBoundingClientRect();
+        const inside = box(document.querySelector("#means"));
+        const title = box(document.querySelector("#means .g-xtitle"));
+        return [...document.querySelectorAll("#means .xtick text")].map(box).map((each) =>
+            each.left >= inside.left && each.right <= inside.right && each.bottom <= title.top);
+    }"""
+    assert page.evaluate(boxes) == [True] * 6
+    page.screenshot(path=screenshots / "compare-names-390.png", full_page=True)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from helpers import records
+from thinned.app._status import NAME
 from thinned.report import compare, exit_code, find_records, host_mark, write_compare_page
-from thinned.report._compare_figures import differences
+from thinned.report._compare_figures import curves, differences, means
+from thinned.report._refused import STATUS_NAME
 
 BETTER = {
     "none": {1: 0.50, 2: 0.60, 3: 0.55, 4: 0.52},
@@ -234,10 +236,15 @@ def test_a_narrow_terminal_gets_fewer_columns(tmp_path):
 
 
 def test_other_data_is_said_to_be_no_comparison(tmp_path):
-    told = compare(records.write_sweep(tmp_path / "data", BETTER, key="data")).evidence
-    assert any("differ in their data" in line for line in told)
-    told = compare(records.write_sweep(tmp_path / "schedule", BETTER)).evidence
-    assert not any("differ in their data" in line for line in told)
+    found = compare(records.write_sweep(tmp_path / "data", BETTER, key="data"))
+    assert found.conclusion.startswith("The runs differ in their data")
+    assert found.action == "Compare the runs of one data set at a time: give their folders."
+    assert (found.best, found.chosen, found.significant) == (None, None, False)
+    page = write_compare_page(found).read_text("utf-8")
+    assert "better" not in page.split('id="answer"')[1].split("</section>")[0]
+    found = compare(records.write_sweep(tmp_path / "schedule", BETTER))
+    assert "data" not in found.conclusion
+    assert compare(tmp_path / "schedule", by=["schedule"]).significant
 
 
 def test_names_with_markup_stay_text(tmp_path):
@@ -258,6 +265,160 @@ def test_exit_codes(tmp_path):
     assert exit_code(same, ["no improvement"]) == 1
     with pytest.raises(ValueError, match="Did you mean 'no improvement'"):
         exit_code(same, ["no improvements"])
+
+
+NAN = float("nan")
+
+
+def write_one(folder, losses, schedule, seed, **more):
+    overrides = [f"schedule={schedule}", f"seed={seed}"]
+    return records.write_run(folder, losses, seed=seed, overrides=overrides, **more)
+
+
+def test_diverged_runs_are_in_no_mean_and_no_baseline(tmp_path):
+    records.write_sweep(tmp_path, {key: BETTER[key] for key in ("cosine", "late")})
+    for seed in (1, 2):
+        write_one(tmp_path / f"none-{seed}", (NAN, NAN), "none", seed)
+    write_one(tmp_path / "cosine-9", (0.1, 0.2, NAN), "cosine", 9)
+    found = compare(tmp_path)
+    assert found.baseline == "schedule=cosine"
+    assert found.arm("schedule=cosine").estimates["val_loss (best)"].n == 4
+    assert "Not in the means: 3 diverged, of 11 runs." in found.evidence
+    assert "Not tested: schedule=none (diverged)." in found.evidence
+    drawn = Console(width=120, record=True, file=io.StringIO())
+    drawn.print(found.table())
+    assert "0, 2 diverged" in drawn.export_text()
+    run = next(run for run in found.runs if run.record.seed == 9)
+    assert run.values == {"val_loss (best)": 0.1}  # it has no last value
+    assert set(curves(found)) == {"curve0", "curve2"}  # an empty panel shows nothing
+
+
+def test_only_diverged_runs_are_told(tmp_path):
+    for schedule in ("none", "late"):
+        write_one(tmp_path / schedule, (NAN,), schedule, 1)
+    found = compare(tmp_path)
+    assert found.conclusion == "No run ended with a finite val_loss: 2 of 2 diverged"
+    assert "Lower the learning rate" in found.action
+    records.write_sweep(tmp_path, {"late": {2: 0.5}})
+    assert "schedule=none diverged" in compare(tmp_path).conclusion
+    asked = compare(tmp_path, baseline="late")
+    assert "no other arm has a finished run" in asked.conclusion
+
+
+def test_what_was_not_tested_is_named(tmp_path):
+    arms = {"none": BETTER["cosine"], "cosine": BETTER["none"], "late": {1: 0.6}}
+    found = compare(records.write_sweep(tmp_path, arms))
+    assert found.conclusion == (
+        "schedule=none has the best val_loss, and all others that could be tested are "
+        "significantly worse"
+    )
+    assert "Not tested: schedule=late (1 seed)." in found.evidence
+    arms = {**BETTER, "late": {1: 0.6}}
+    found = compare(records.write_sweep(tmp_path / "better", arms))
+    assert "Not tested: schedule=late (1 seed)." in found.evidence
+
+
+def test_when_all_failed_it_is_said_with_what(tmp_path):
+    for seed in (1, 2):
+        error = "ValueError: Invalid learning rate: -1"
+        write_one(tmp_path / str(seed), (), "none", seed, end="failed", error=error)
+    with pytest.raises(ValueError, match="2 of 2 runs failed, with ValueError: Invalid learning"):
+        compare(tmp_path)
+
+
+def test_without_a_loss_the_option_is_named(tmp_path):
+    records.write_run(tmp_path / "a", (0.5,), metric="val_acc", monitor=None)
+    with pytest.raises(ValueError, match=r"`metric=`.* --metric: one of val_acc"):
+        compare(tmp_path)
+
+
+def write_refused(folder, seed, status="failed"):
+    folder.mkdir(parents=True)
+    overrides = ["schedule=late", f"seed={seed}"]
+    said = {"status": status, "overrides": overrides, "error": "ConfigError: Expected a rate."}
+    (folder / "status.json").write_text(json.dumps(said))
+
+
+def test_jobs_refused_before_training_are_counted(tmp_path):
+    assert STATUS_NAME == NAME
+    records.write_sweep(tmp_path, {"none": {1: 0.5, 2: 0.6}})
+    write_refused(tmp_path / "refused", 1)
+    write_refused(tmp_path / "going", 2, status="running")
+    write_refused(tmp_path / "logged", 3)
+    records.write_run(tmp_path / "logged" / "deeper", overrides=["schedule=none"])
+    found = compare(tmp_path)
+    assert len(found.runs) == 4
+    assert "Not in the means: 1 failed, of 4 runs." in found.evidence
+    assert found.arm("schedule=late").runs[0].record.error == "ConfigError: Expected a rate."
+    assert "no other arm has a finished run" in found.conclusion
+    with pytest.raises(ValueError, match="1 of 1 runs failed, with ConfigError: Expected a rate"):
+        compare(tmp_path / "refused")
+
+
+def test_what_cannot_be_read_is_listed_and_hides_no_other(tmp_path):
+    records.write_sweep(tmp_path, {"none": {1: 0.5, 2: 0.6}})
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "metrics.csv").write_text("step,val_loss\n1," + "9" * 200_000)
+    found = compare(tmp_path)
+    assert [run.state for run in found.runs].count("failed") == 1
+    assert "field larger" in next(run.record.error for run in found.runs if run.record.error)
+
+
+@pytest.mark.parametrize(
+    ("asked", "match"),
+    [
+        ({"by": ["schedul"]}, "`by`.*'schedul', which none has. Did you mean 'schedule'"),
+        ({"metrics": ["val_los"]}, "`metrics`.*Did you mean 'val_loss'"),
+    ],
+)
+def test_wrong_names_are_refused(tmp_path, asked, match):
+    with pytest.raises(ValueError, match=match):
+        compare(records.write_sweep(tmp_path, SAME), **asked)
+
+
+def test_files_go_into_new_folders(tmp_path):
+    found = compare(records.write_sweep(tmp_path / "runs", SAME))
+    assert found.to_csv(tmp_path / "new" / "a.csv").exists()
+    assert found.to_json(tmp_path / "other" / "a.json").exists()
+
+
+def test_a_single_arm_has_a_name_in_the_table(tmp_path):
+    found = compare(records.write_sweep(tmp_path, {"none": SAME["none"]}))
+    assert next(iter(found.table().columns[0].cells)).plain == "all runs ←"
+
+
+def test_names_below_the_axis_have_a_line_for_each_setting(tmp_path):
+    for i, (name, width) in enumerate([("none", 8), ("late", 8), ("late", 9)]):
+        overrides = [f"schedule={name}", f"width={width}"]
+        records.write_run(tmp_path / str(i), overrides=overrides)
+    drawn = means(compare(tmp_path))
+    assert drawn["data"][1]["x"] == ["none<br>8", "late<br>8", "late<br>9"]
+    assert drawn["layout"]["xaxis"]["autotickangles"] == [0, 90]
+
+
+def test_logs_below_a_record_are_no_further_runs(tmp_path):
+    records.write_run(tmp_path / "a" / "0")
+    records.write_run(tmp_path / "a" / "0" / "fold")
+    for folder in ("a/0/csv/version_0", "b"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "metrics.csv").write_text("epoch,step,val_loss\n0,1,0.5\n")
+    names = [path.relative_to(tmp_path).as_posix() for path in find_records(tmp_path)]
+    assert names == ["a/0", "a/0/fold", "b"]
+
+
+def test_one_folder_under_two_names_is_one(tmp_path, monkeypatch):
+    records.write_run(tmp_path / "runs" / "a")
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    asked = ["runs", tmp_path / "runs", "link", "runs/a/record.jsonl", "runs/a"]
+    assert [str(path) for path in find_records(asked)] == ["runs/a"]
+
+
+def test_only_offline_runs_of_wandb_say_what_to_do(tmp_path):
+    (tmp_path / "wandb" / "offline-run").mkdir(parents=True)
+    (tmp_path / "wandb" / "offline-run" / "run-1.wandb").touch()
+    with pytest.raises(FileNotFoundError, match=r"offline-run is an offline run of W&B.*CSVLogger"):
+        find_records(tmp_path)
 
 
 def test_finds_runs_in_natural_order(tmp_path):

@@ -33,8 +33,10 @@ def means(found: Comparison) -> Figure:
     drawn = layout(setting, found.main.key)
     drawn["hovermode"] = "closest"
     if not numeric:
-        drawn["xaxis"].update(type="category")
-        drawn["margin"]["b"] = 110 if len(found.arms) > 4 else 60
+        # Upright where they do not fit side by side, as on a phone; then they need the height.
+        drawn["xaxis"].update(type="category", autotickangles=[0, 90], automargin="height")
+        longest = max(len(line) for arm in found.arms for line in _name(arm).split("<br>"))
+        drawn["height"] = 352 + 6 * longest
     chosen = found.arm(found.chosen)
     if chosen is not None and found.main.title in chosen.estimates:
         drawn["annotations"] = [_choice(found, chosen, numeric=numeric)]
@@ -78,7 +80,7 @@ def curves(found: Comparison) -> dict[str, tuple[Figure, str]]:
         lines = []
         for run in arm.runs[:MAX_CURVES]:
             points = thin(run.record.series(found.main.key), 120)
-            if points:
+            if any(math.isfinite(value) for _, value in points):
                 seed = run.record.seed
                 name = run.record.name if seed is None else f"seed {seed}"
                 each = line(name, points, GROUP_COLOURS[i % len(GROUP_COLOURS)])
@@ -154,7 +156,13 @@ def _choice(found: Comparison, chosen: Arm, *, numeric: bool) -> Figure:
 
 
 def _place(arm: Arm, *, numeric: bool) -> Any:
-    return arm.number if numeric else escape(shorten(" ".join(arm.choice.values()) or arm.label))
+    return arm.number if numeric else _name(arm)
+
+
+def _name(arm: Arm) -> str:
+    """What an arm is called below the axis: a line for each setting, which is narrower."""
+    name = shorten(" ".join(arm.choice.values()) or arm.label)
+    return escape(name).replace(" ", "<br>")
 
 
 def _unique(names: list[str]) -> list[str]:
