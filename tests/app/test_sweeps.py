@@ -58,9 +58,23 @@ def test_a_search_proposes_runs_and_keeps_them(train):
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
     values = [status["metrics"]["val_loss"] for status in statuses()]
     assert [trial.value for trial in trials] == values
-    # The same command once more has nothing left to do.
+    # The same command once more has nothing left to do, and says so.
     code, err = train("-m", *FAST, "search=rates", "hydra.sweeper.n_trials=3")
+    assert code == 0
+    assert "thinned: study rates: 3 trials are done, n_trials=3 asks for no more. Raise it" in err
     assert len(_study().trials) == 3
+    # What does not matter to a trial may differ, what is searched too.
+    same = ["name=other", "schedule.head=interval(0,0.5)"]
+    code, err = train("-m", *FAST, "search=rates", "hydra.sweeper.n_trials=4", *same)
+    assert code == 0, err
+    assert len(_study().trials) == 4
+    # Another optimizer would be compared with these.
+    code, err = train("-m", *FAST, "search=rates", "hydra.sweeper.n_trials=6", "optimizer=sgd")
+    assert code == 2
+    assert "that study rates began with, the default, got optimizer=sgd: " in err
+    assert "hydra.sweeper.study_name=NAME" in err
+    assert err.count("\n") == 1
+    assert len(_study().trials) == 4
 
 
 def test_a_failing_trial_is_recorded_and_the_search_goes_on(train):

@@ -16,10 +16,15 @@ from typing import Any, cast
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from ._errors import ConfigError
 from ._status import NAME, read_status
-from ._study import prepare
+from ._study import StudyDone, overrides, prepare
 
 _EVERY = 0.5  # seconds between two looks
+
+
+class Stop(BaseException):
+    """Ends a multirun before its first job: of an ``Exception`` in a callback Hydra only warns."""
 
 
 class SweepProgress(Callback):
@@ -28,7 +33,10 @@ class SweepProgress(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ARG002  # Hydra's signature
         """Put the study in order, and begin to follow."""
         stop()
-        prepare(config)
+        try:
+            prepare(config)
+        except (ConfigError, StudyDone) as error:
+            raise Stop from error
         folder = Path(config.hydra.sweep.dir)
         # The name of a job's folder has the job's number, which is not known yet; its depth is.
         plain = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweep, resolve=False))
@@ -51,14 +59,10 @@ def stop() -> "Follower | None":
 
 def count_jobs(config: DictConfig) -> int:
     """Return how many jobs a multirun will have: its trials, or the product of its choices."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     sweeper = config.hydra.sweeper
     if sweeper.get("n_trials") is not None:
         return int(sweeper.n_trials)
-    lines = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*lines, *config.hydra.overrides.task])
-    sweeps = [one for one in overrides if one.is_sweep_override()]
+    sweeps = [one for one in overrides(config) if one.is_sweep_override()]
     return math.prod(sum(1 for _ in one.sweep_iterator()) for one in sweeps)
 
 

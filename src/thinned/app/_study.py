@@ -1,9 +1,9 @@
 """An Optuna study that can be killed and taken up again.
 
-Hydra's Optuna sweeper goes on with a study of the same name and storage, but with three holes: a
+Hydra's Optuna sweeper goes on with a study of the same name and storage, but with four holes: a
 killed trial stays ``RUNNING`` for ever and its point is lost; a sampler with a fixed seed proposes
-the points of the first run again; and ``n_trials`` counts from 0. They are closed here, before
-the sweeper starts.
+the points of the first run again; ``n_trials`` counts from 0; and trials of other data or another
+model go into the same study. They are closed here, before the sweeper starts.
 """
 
 import logging
@@ -14,9 +14,18 @@ from typing import Any
 from omegaconf import DictConfig
 
 from thinned._log import logger
+from thinned.report._secrets import overrides_without_secrets
+
+from ._errors import ConfigError
 
 _SWEEPER = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
 _OWNER = "thinned:process"
+_FIXED = "thinned:overrides"
+_NO_MATTER = {"name", "group", "threads", "pages", "logger"}  # to what a trial measures
+
+
+class StudyDone(Exception):  # noqa: N818  # no error: there is nothing left to do
+    """All trials that were asked for are there; the message says how to get more."""
 
 
 def prepare(config: DictConfig) -> None:
@@ -27,6 +36,10 @@ def prepare(config: DictConfig) -> None:
 
     Args:
         config: what Hydra composed for the multirun; the sweeper's part is changed in place.
+
+    Raises:
+        ConfigError: if the study has trials of other overrides, those that are searched aside.
+        StudyDone: if no trial is missing.
     """
     sweeper = config.hydra.sweeper
     if sweeper.get("_target_") != _SWEEPER or not sweeper.get("storage"):
@@ -42,6 +55,7 @@ def prepare(config: DictConfig) -> None:
         directions=_directions(sweeper.direction),
         load_if_exists=True,
     )
+    _check_overrides(study, _fixed(config))
     closed = 0
     if not _alive(study.user_attrs.get(_OWNER)):
         closed = sum(
@@ -52,7 +66,11 @@ def prepare(config: DictConfig) -> None:
     trials = study.get_trials(deepcopy=False)
     done = sum(trial.state.is_finished() for trial in trials) - _closed_before(trials)
     if trials:
-        sweeper.n_trials = max(0, sweeper.n_trials - done)
+        asked = sweeper.n_trials
+        sweeper.n_trials = max(0, asked - done)
+        if not sweeper.n_trials:
+            msg = f"study {study.study_name}: {done} trials are done, n_trials={asked} asks for no "
+            raise StudyDone(f"{msg}more. Raise it: hydra.sweeper.n_trials={done + asked}.")
         if sweeper.sampler.get("seed") is not None:
             sweeper.sampler.seed += len(trials)
         logger.info(
@@ -62,6 +80,43 @@ def prepare(config: DictConfig) -> None:
             closed,
             sweeper.n_trials,
         )
+
+
+def overrides(config: DictConfig) -> list[Any]:
+    """Return the search space of the configuration and, after it, what was typed; parsed."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    params = config.hydra.sweeper.get("params") or {}
+    lines = [f"{key}={value}" for key, value in params.items()]
+    found: list[Any] = OverridesParser.create().parse_overrides(
+        [*lines, *config.hydra.overrides.task]
+    )
+    return found
+
+
+def _fixed(config: DictConfig) -> list[str]:
+    """Return what all trials have in common, of what was typed, without what does not matter."""
+    lines = [
+        one.input_line
+        for one in overrides(config)
+        if not one.is_sweep_override() and one.key_or_group.split(".")[0] not in _NO_MATTER
+    ]
+    return sorted(set(overrides_without_secrets(lines)))
+
+
+def _check_overrides(study: Any, given: list[str]) -> None:
+    """Refuse to mix what cannot be compared; a study of before this was noted goes on."""
+    before = study.user_attrs.get(_FIXED)
+    if before is None or not study.get_trials(deepcopy=False):
+        study.set_user_attr(_FIXED, given)
+    elif before != given:
+        was = " ".join(sorted(set(before) - set(given))) or "the default"
+        now = " ".join(sorted(set(given) - set(before))) or "the default"
+        msg = (
+            f"Expected the overrides that study {study.study_name} began with, {was}, got {now}: "
+            "trials of both do not compare. For another study: hydra.sweeper.study_name=NAME."
+        )
+        raise ConfigError(msg)
 
 
 def _close(study: Any, trial: Any) -> bool:

@@ -44,24 +44,29 @@ def main(argv: Sequence[str]) -> int:
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     entry = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=MAIN)(job)
     _failures.clear()
-    terminated = False
+    ended: tuple[int, str] | None = None
     try:
         check_choices(argv, groups())
         with _hydra_raises(), _arguments(argv):
             entry()
     except Exception as error:  # every error ends here: one line, or its traceback
         _failures.append(_unwritable(error, argv) or error)
+    except _progress.Stop as stop:
+        if isinstance(stop.__cause__, ConfigError):
+            _failures.append(stop.__cause__)
+        else:
+            ended = OK, str(stop.__cause__)
     except SystemExit as error:
         if type(error).__name__ != "SIGTERMException":  # Lightning's, whose code is 0
             raise
-        terminated = True
+        ended = TERMINATED, "ended by SIGTERM"
     finally:
         sweep = _progress.stop()
     if sweep is not None:
         _summarize(sweep)
-    if terminated:
-        sys.stderr.write("thinned: ended by SIGTERM\n")
-        return TERMINATED
+    if ended is not None:
+        sys.stderr.write(f"thinned: {ended[1]}\n")
+        return ended[0]
     if sweep is not None and sweep.count("failed"):  # each with its traceback in its status.json
         return WRONG_CONFIG if _failures and explain(_failures[-1]) else FAILED
     return _report(_failures[-1], argv, full=full) if _failures else OK
