@@ -1,6 +1,7 @@
 """What is on while samples are drawn, and that everything is put back."""
 
 import random
+import types
 
 import numpy as np
 import pytest
@@ -167,3 +168,70 @@ def test_the_first_call_with_a_seed_is_that_of_later_ones():
 def test_a_number_of_samples_that_says_nothing_is_refused(samples):
     with pytest.raises((ValueError, TypeError), match="samples"):
         mc_predict(conv(tail=[nn.Dropout(0.5)]), IMAGES, samples)
+
+
+class ReadsTheRate(nn.Module):
+    """Attention that reads a rate off a dropout that it never calls, as timm's does."""
+
+    def __init__(self):
+        super().__init__()
+        self.query, self.attn_drop = nn.Linear(6, 6), nn.Dropout(0.5)
+        self.proj_drop = nn.Dropout(0.1)
+
+    def forward(self, x):
+        q = self.query(x)
+        rate = self.attn_drop.p if self.training else 0.0
+        return self.proj_drop(nn.functional.scaled_dot_product_attention(q, q, q, dropout_p=rate))
+
+
+class Holds(nn.Module):
+    """Holds a model under a name that wrappers use as well."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.module = model
+
+    def forward(self, x):
+        if self.training:
+            raise RuntimeError("in training it wants targets")
+        return self.module(x)
+
+
+class ReadsItself(Holds):
+    """Reads a rate off its own dropout, beside what it holds."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return nn.functional.dropout(self.module(x), self.drop.p, self.training)
+
+
+class Configured(nn.Module):
+    """Reads its rate off a config, as transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = types.SimpleNamespace(dropout=0.5)
+        self.query = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return nn.functional.dropout(self.query(x), self.config.dropout, self.training)
+
+
+@pytest.mark.parametrize("make", [ReadsTheRate, Configured])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_reader_below_an_attribute_named_module_is_on(make, inside):
+    model = make().eval()
+    held = Holds(nn.Sequential(nn.Identity(), model) if inside else model).eval()
+    found = [mc_predict(m, SEQUENCES, 8, seed=0, batched=False) for m in (model, held)]
+    assert float(found[0].std.min()) > 0.0
+    assert torch.allclose(found[0].std, found[1].std, atol=1e-6)
+    assert not any(modes(held).values())
+
+
+def test_a_reader_that_holds_a_module_of_that_name_is_on():
+    model = ReadsItself(nn.Linear(6, 6)).eval()
+    with sampling(model, active_sites(model)):
+        assert [name for name, on in modes(model).items() if on] == ["", "drop"]

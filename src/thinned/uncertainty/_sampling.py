@@ -11,8 +11,11 @@ from torch import nn
 
 from thinned._errors import NoEffectError
 from thinned.surgery import Site, SiteList, as_patterns, find_sites
+from thinned.surgery._attributes import follow
 from thinned.surgery._inserted import Inserted, inserted_hooks
 from thinned.surgery._known import _RULES as RULES
+from thinned.surgery._patterns import normalize
+from thinned.surgery._reads import reads_of
 from thinned.uncertainty._kept import Kept
 
 LAST = "last"
@@ -93,7 +96,8 @@ def sampling(model: nn.Module, sites: Iterable[Site]) -> Iterator[None]:
         model: the model that holds the sites.
         sites: what is on.
     """
-    modules = list(model.modules())
+    modules, sites = list(model.modules()), list(sites)
+    by_path = _by_path(model) if any(_read_at(site) for site in sites) else {}
     modes = [(module, True) for module in modules if module.training]
     hooked = [m for m in modules if m._forward_hooks or m._forward_pre_hooks]
     hooks = [(hook, hook.training) for module in hooked for hook in inserted_hooks(module)]
@@ -107,7 +111,7 @@ def sampling(model: nn.Module, sites: Iterable[Site]) -> Iterator[None]:
         for site in sites:
             if isinstance(site.owner, Inserted):
                 site.owner.training = True
-            for module in _readers(model, site):
+            for module in _deciders(site, by_path):
                 if not module.training:
                     modes.append((module, False))
                     module.training = True
@@ -120,12 +124,33 @@ def sampling(model: nn.Module, sites: Iterable[Site]) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(value=fused)
 
 
-def _readers(model: nn.Module, site: Site) -> Iterator[nn.Module]:
+def _by_path(model: nn.Module) -> dict[str, list[nn.Module]]:
+    """Return the modules by the paths that sites have; a wrapper shares one with what it wraps."""
+    found: dict[str, list[nn.Module]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        found.setdefault(normalize(name), []).append(module)
+    return found
+
+
+def _deciders(site: Site, by_path: dict[str, list[nn.Module]]) -> Iterator[nn.Module]:
     """Yield the modules whose mode decides whether a site drops: owner, and who reads its rate."""
     if isinstance(site.owner, nn.Module):
         yield site.owner
-    if not isinstance(site.owner, nn.Module | Inserted):  # a config: the modules that read it
-        for path in site.paths:
-            yield model.get_submodule(path.partition(":")[0])
-    for path in site.read_by:
-        yield model.get_submodule(path)
+    for path in _read_at(site):
+        at = by_path[path]
+        yield from at if len(at) == 1 else [m for m in at if _reads(m, site)]
+
+
+def _read_at(site: Site) -> list[str]:
+    """Return the paths of the modules that read a rate which is not their own."""
+    if isinstance(site.owner, nn.Module | Inserted):
+        return list(site.read_by)
+    return [path.partition(":")[0] for path in site.paths] + list(site.read_by)  # of a config
+
+
+def _reads(module: nn.Module, site: Site) -> bool:
+    """Say whether a module's code reads a site's rate off its owner."""
+    return any(
+        chain[-1].strip("[]") == site.attribute and follow(module, chain[:-1]) is site.owner
+        for chain in reads_of(module).chains
+    )
