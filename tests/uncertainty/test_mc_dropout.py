@@ -187,6 +187,37 @@ def test_a_step_that_does_not_call_forward_is_an_error():
         run(tiny.NAMESPACES[0], "predict", MCDropout(), made(tiny.NAMESPACES[0], Around))
 
 
+class Skipping(Steps):
+    """Skips some batches, as a step does that finds nothing in one."""
+
+    skipped = (0,)
+
+    def predict_step(self, batch, batch_idx):
+        return None if batch_idx in self.skipped else super().predict_step(batch, batch_idx)
+
+    def test_step(self, batch, batch_idx):
+        return None if batch_idx in self.skipped else super().test_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize("stage", ["predict", "test"])
+@pytest.mark.filterwarnings("ignore:predict returned None:UserWarning")
+def test_a_step_may_skip_its_first_batch(stage):
+    module, callback = made(tiny.NAMESPACES[0], Skipping), MCDropout(samples=4)
+    run(tiny.NAMESPACES[0], stage, callback, module)
+    assert len(callback.predictions) == 1
+    assert stage == "predict" or callback.calibration["rows"] == 8
+
+
+@pytest.mark.parametrize("stage", ["predict", "test"])
+@pytest.mark.filterwarnings("ignore:predict returned None:UserWarning")
+def test_skipping_all_batches_is_an_error(stage):
+    module = made(tiny.NAMESPACES[0], Skipping)
+    module.skipped = (0, 1)
+    with pytest.raises(thinned.NoEffectError, match=r"call self\(\.\.\.\), found that it does not"):
+        run(tiny.NAMESPACES[0], stage, MCDropout(samples=4), module)
+    assert not module._forward_hooks
+
+
 def test_a_model_without_dropout_is_an_error():
     module = made(tiny.NAMESPACES[0])
     module.net = torch.nn.Linear(8, 3)
