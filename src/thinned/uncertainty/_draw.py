@@ -1,6 +1,7 @@
 """Draws samples: the beginning of the forward once, the rest in copies where that is right."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 
 from thinned._log import logger
 from thinned.surgery import Site
+from thinned.surgery._inserted import Inserted
 from thinned.surgery._trace import call
 from thinned.uncertainty._copies import NOTHING, Trial, count_use, form_of, trial
 from thinned.uncertainty._cut import Cut, RandomState, forward
 from thinned.uncertainty._fingerprint import attributes, is_same
+from thinned.uncertainty._inputs import Inputs
 from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._layout import Layout
-from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Peeks, Recorder
 from thinned.uncertainty._replay import Replay
 from thinned.uncertainty._rows import rows_of
@@ -73,10 +75,12 @@ class Draws:
         state: Any = None,
     ) -> None:
         self.model, self.x, self.sites = model, x, sites
-        self.chunk, self.batched = chunk, batched
+        self.chunk = chunk
+        self.batched = batched and not any(_skips(site) for site in sites)
         self.method = "a forward a sample"
         self.total = 0
         self.state, self.form = state, form_of(x, sites)
+        self.inputs = Inputs(x)
 
     def around(self, number: int) -> contextlib.AbstractContextManager[Any]:
         """Return what the forward of the sample of this number runs in: here, nothing."""
@@ -86,7 +90,7 @@ class Draws:
     def plain(self, number: int) -> Tensor:
         """Return the sample of this number by a forward of its own."""
         with self.around(number):
-            return output_of(call(self.model, self.x))
+            return self.inputs.output(lambda: call(self.model, self.x))
 
     def __call__(self, count: int) -> Iterator[Tensor]:
         """Yield ``count`` samples, stacked in chunks of shape ``(t, *output)``."""
@@ -141,14 +145,18 @@ class Draws:
         """Follow the forward of a first sample."""
         for _ in range(2):  # a first forward may only build what later ones use
             before = attributes(self.model)
-            with self.around(0), Recorder() as recorder, Peeks(recorder):
-                first = output_of(call(self.model, self.x))
+            recorder = Recorder()
+            first = self.inputs.output(functools.partial(self._follow, recorder))
             if is_same(before, attributes(self.model)):
                 break
             start.restore()
         else:
             recorder.safe = False  # it remembers something, and so do its samples
         return recorder, first
+
+    def _follow(self, recorder: Recorder) -> Any:
+        with self.around(0), recorder, Peeks(recorder):
+            return call(self.model, self.x)
 
     def _trial(self, recorder: Recorder) -> Trial:
         before, after = recorder.flops
@@ -202,7 +210,8 @@ class Draws:
             copies = min(copies, left)
             start = RandomState(self.x)
             try:
-                output = forward(cut, self.model, self.x, rows, copies, start)
+                whole = (cut, self.model, self.x, rows, copies, start)
+                output = self.inputs.output(functools.partial(forward, *whole))
             except Exception as error:  # the plain forward that follows raises what is its own
                 logger.debug("cut no more: %r", error)
                 start.restore()
@@ -231,9 +240,8 @@ class Draws:
                 copies = count
                 replay = self._replay(recorder, found, copies)
             try:
-                x = replay.begin(self.x)
-                with self.around(self.total - count), replay:
-                    output = output_of(call(self.model, x))
+                again = functools.partial(self._again, replay, self.total - count)
+                output = self.inputs.output(again)
             except Exception as error:  # the plain forward that follows raises what is its own
                 logger.debug("beginning not shared: %r", error)
                 return
@@ -245,6 +253,11 @@ class Draws:
             shape = (rows, *output.shape[1:]) if copies > 1 else output.shape
             yield output.reshape(copies, *shape)
             count -= copies
+
+    def _again(self, replay: Replay, number: int) -> Any:
+        x = replay.begin(self.x)
+        with self.around(number), replay:
+            return call(self.model, x)
 
     def _replay(self, recorder: Recorder, found: Layout | None, copies: int) -> Replay:
         if found is None or copies == 1:
@@ -259,3 +272,9 @@ class Draws:
             parts.append(f"{copies} samples as one batch")
         if self.method == "a forward a sample":
             self.method = ", ".join(parts) or self.method
+
+
+def _skips(site: Site) -> bool:
+    """Say whether a fixed share of the rows is dropped, so that rows depend on each other."""
+    layer = site.owner.layer if isinstance(site.owner, Inserted) else site.owner
+    return getattr(layer, "mode", None) == "skip"
