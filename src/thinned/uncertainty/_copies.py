@@ -19,8 +19,9 @@ from thinned.uncertainty._fingerprint import mark
 from thinned.uncertainty._flow import Flow
 from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._layout import Layout, find_layout
+from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Recorder
-from thinned.uncertainty._rows import are_equal, flat, is_pair, joined, rows_of, two_rows
+from thinned.uncertainty._rows import are_equal, is_pair, joined, rows_of, two_rows
 from thinned.uncertainty._sampling import sampling
 
 
@@ -109,11 +110,13 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Trial:
     pair, triple = joined(first, last), joined(first, last, first)
     with generators_kept(seed=0):
         with sampling(model, ()):
-            apart = [flat(call(model, each)) for each in (first, last)]
-            together = flat(call(model, pair))
+            apart = [output_of(call(model, each)) for each in (first, last)]
+            together = output_of(call(model, pair))
         if not is_pair(apart[0], apart[1], together):
             return NOTHING
         two, three = (_followed(model, each) for each in (pair, triple))
+        if torch.ops.aten.randperm.default in two.operators:
+            return NOTHING  # the rows are drawn from each other
         if [3 * number for number in two.draws] != [2 * number for number in three.draws]:
             return NOTHING  # the rows share a mask
         if two.reads_what_is_random:

@@ -103,4 +103,4 @@ def _begins_with(longer: Tensor | None, shorter: Tensor | None, dim: int | None)
         return True
     if longer.dim() != shorter.dim() or longer.shape[dim] < shorter.shape[dim]:
         return False  # something has given it another shape in place
-    return are_close([longer.narrow(dim, 0, shorter.shape[dim])], [shorter])
+    return are_close(longer.narrow(dim, 0, shorter.shape[dim]), shorter)

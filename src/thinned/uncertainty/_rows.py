@@ -35,22 +35,20 @@ def rows_at(x: Any, rows: list[int]) -> Any:
     return tree_map(lambda v: v[rows] if isinstance(v, Tensor) else v, x)
 
 
-def flat(output: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+def copied(x: Any) -> Any:
+    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, x)
 
 
-def is_pair(one: list[Tensor], other: list[Tensor], pair: list[Tensor]) -> bool:
+def is_pair(one: Tensor, other: Tensor, pair: Tensor) -> bool:
     """Say whether two rows predicted together are what each is by itself."""
-    if not one or not len(one) == len(other) == len(pair) or not all(a.dim() for a in one):
+    if not one.dim() or one.shape != other.shape:
         return False
-    if any(a.shape != b.shape for a, b in zip(one, other, strict=True)):
-        return False
-    return are_close([torch.cat(both) for both in zip(one, other, strict=True)], pair)
+    return are_close(torch.cat([one, other]), pair)
 
 
-def are_close(some: list[Tensor], others: list[Tensor]) -> bool:
+def are_close(a: Tensor, b: Tensor) -> bool:
     """Say whether tensors are the same up to rounding."""
-    return all(
-        a.shape == b.shape and torch.allclose(a.float(), b.float(), rtol=1e-3, atol=1e-4)
-        for a, b in zip(some, others, strict=True)
-    )
+    if a.shape != b.shape or a.is_complex() != b.is_complex():
+        return False
+    exact = torch.complex64 if a.is_complex() else torch.float32
+    return torch.allclose(a.to(exact), b.to(exact), rtol=1e-3, atol=1e-4)

@@ -13,8 +13,9 @@ from thinned._log import logger
 from thinned.surgery._trace import call
 from thinned.uncertainty._flow import UnlikeShownError
 from thinned.uncertainty._kept import Kept
+from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Operator, is_composite, is_random, tensors
-from thinned.uncertainty._rows import are_equal, flat, is_pair, joined, two_rows
+from thinned.uncertainty._rows import are_equal, copied, is_pair, joined, two_rows
 from thinned.uncertainty._sampling import sampling
 
 
@@ -143,8 +144,8 @@ def drawn_by(model: nn.Module, x: Any, state: Any, form: Any) -> tuple[Drawn, ..
 def _check_apart(model: nn.Module, first: Any, last: Any) -> None:
     """Refuse a model whose rows, without dropout, are not what each is by itself."""
     with sampling(model, ()):
-        apart = [flat(call(model, each)) for each in (first, last)]
-        together = flat(call(model, joined(first, last)))
+        apart = [_output(model, each) for each in (first, last)]
+        together = _output(model, joined(first, last))
     if not is_pair(apart[0], apart[1], together):
         msg = "Expected a model that predicts each row by itself, with the rows in the first "
         msg += "dimension, got one whose rows depend on each other. One mask for all rows means "
@@ -159,7 +160,7 @@ def _find(model: nn.Module, first: Any, last: Any) -> tuple[Drawn, ...] | None:
         for each in (pair, joined(first, last, first)):
             seed_everything(0)
             with Shapes() as shapes:
-                call(model, each)
+                _output(model, each)
             seen.append(shapes.shapes)
         drawn = tuple(_shown(two, three) for two, three in zip(*seen, strict=True))
         apart = [_seeded(model, each) for each in (first, last)]
@@ -179,6 +180,10 @@ def _shown(two: tuple[int, ...], three: tuple[int, ...]) -> Drawn:
     return Drawn(two, grown[0] if grown else None)
 
 
-def _seeded(model: nn.Module, x: Any) -> list[Tensor]:
+def _seeded(model: nn.Module, x: Any) -> Tensor:
     seed_everything(0)
-    return flat(call(model, x))
+    return _output(model, x)
+
+
+def _output(model: nn.Module, x: Any) -> Tensor:
+    return output_of(call(model, copied(x)))  # it may write into its input, which is asked again
