@@ -1,5 +1,6 @@
 """Predictions from several networks that were trained apart: the rival with many trainings."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 from thinned._errors import NoEffectError
 from thinned.surgery._trace import call
-from thinned.uncertainty._output import output_of
+from thinned.uncertainty._inputs import Inputs
+from thinned.uncertainty._output import check_values
 from thinned.uncertainty._prediction import Moments, Prediction, is_logits
 from thinned.uncertainty._sampling import sampling
 
@@ -41,8 +43,8 @@ def ensemble_predict(
 
     Raises:
         NoEffectError: if all networks say the same.
-        TypeError: if a network returns no tensor.
-        ValueError: if there are fewer than 2, or their outputs differ in shape.
+        TypeError: if a network returns no tensor, or one of integers.
+        ValueError: if there are fewer than 2, or their outputs are empty or differ in shape.
 
     Example:
         >>> members = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(5)]
@@ -56,12 +58,13 @@ def ensemble_predict(
     """
     moments: Moments | None = None
     first: Tensor | None = None
-    differs = False
+    differs, inputs = False, Inputs(x)
     for model in models:
         with torch.no_grad(), sampling(model, ()):
-            output = output_of(call(model, x))
+            output = inputs.output(functools.partial(call, model, x))
         if moments is None or first is None:
             first = output
+            check_values(first)
             moments = Moments(classes=is_logits(output, classes), keep=keep_samples)
         if output.shape != first.shape:
             msg = "Expected networks whose outputs have one shape, got "

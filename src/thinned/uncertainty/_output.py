@@ -1,7 +1,8 @@
-"""The tensor in what a model returns."""
+"""The tensor in what a model returns, and whether samples of it have a mean."""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -18,3 +19,18 @@ def output_of(value: Any) -> Tensor:
         return output_of(value[0])
     msg = f"Expected the model to return a tensor, got {type(value).__name__}. "
     raise TypeError(msg + "Wrap it in a module whose forward returns the tensor.")
+
+
+def check_values(output: Tensor) -> None:
+    """Refuse an output that has no mean: empty, or integers.
+
+    Raises:
+        TypeError: if it holds integers.
+        ValueError: if it holds nothing.
+    """
+    if output.numel() == 0:
+        msg = f"Expected an output with values, got one of shape {tuple(output.shape)}. "
+        raise ValueError(msg + "Give the model at least one row.")
+    if not (output.is_floating_point() or output.is_complex() or output.dtype is torch.bool):
+        msg = f"Expected an output of real or complex numbers, got {output.dtype}, whose mean says "
+        raise TypeError(msg + "nothing. Return logits or probabilities, not classes or tokens.")

@@ -12,6 +12,7 @@ from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
 from thinned.uncertainty._draw import Draws
 from thinned.uncertainty._fingerprint import fingerprint
+from thinned.uncertainty._output import check_values
 from thinned.uncertainty._prediction import Moments, Prediction, is_logits
 from thinned.uncertainty._sampling import known_sites, sampling
 from thinned.uncertainty._shared_draws import SharedDraws
@@ -68,9 +69,9 @@ def mc_predict(
 
     Raises:
         NoEffectError: if nothing in the model is stochastic, or all samples are identical.
-        TypeError: if the model returns no tensor.
-        ValueError: if ``samples`` is below 2, or with ``masks="batch"`` if a row's prediction
-            depends on the other rows.
+        TypeError: if the model returns no tensor, or one of integers.
+        ValueError: if ``samples`` is below 2, if the output is empty, or with ``masks="batch"`` if
+            a row's prediction depends on the other rows.
 
     Example:
         >>> import torch
@@ -103,6 +104,7 @@ def mc_predict(
         for batch in draws(count):
             if moments is None or first is None:
                 first = batch[0]
+                check_values(first)
                 differs = not torch.equal(batch[-1], first)
                 moments = Moments(classes=is_logits(first, classes), keep=keep_samples)
             differs = differs or bool((batch != first).any())

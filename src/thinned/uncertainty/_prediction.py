@@ -15,7 +15,8 @@ class Prediction:
 
     Attributes:
         mean: mean over the samples, shape of one output.
-        std: standard deviation over the samples, with :math:`T - 1` in the denominator.
+        std: standard deviation over the samples, with :math:`T - 1` in the denominator; of complex
+            outputs real, from the distances to the mean.
         count: number of samples, :math:`T`.
         probabilities: of a classifier, the mean of the samples' softmax; else None.
         expected_entropy: of a classifier, the mean of the samples' entropies in nats; else None.
@@ -91,10 +92,13 @@ class Prediction:
         return Prediction(**moved)
 
     def quantile(self, q: float | Tensor) -> Tensor:
-        """Return a quantile over the samples, which must have been kept."""
+        """Return a quantile over the samples, which must have been kept, and real."""
         if self.samples is None:
             msg = "Expected the samples to be there, they were not kept. Use keep_samples=True."
             raise ValueError(msg)
+        if self.samples.is_complex():
+            msg = "Expected real samples for a quantile, got complex ones, which have no order. "
+            raise ValueError(msg + "Take it of found.samples.abs(), say.")
         return torch.quantile(self.samples.float(), q, dim=0)
 
     def _classes(self, name: str) -> Tensor:
@@ -131,10 +135,10 @@ class Moments:
         share = new / total
         values = samples.float() if samples.dtype.itemsize < 4 else samples
         mean = values.mean(dim=0)
-        squares = (values - mean).square().sum(dim=0)
+        squares = _squared(values - mean).sum(dim=0)
         if self.count:
             delta = mean - self._mean
-            self._squares = self._squares + squares + delta.square() * (self.count * share)
+            self._squares = self._squares + squares + _squared(delta) * (self.count * share)
             self._mean = self._mean + delta * share
         else:
             self._mean, self._squares = mean, squares
@@ -168,6 +172,11 @@ class Moments:
         return Prediction(self._mean, std, self.count, *of_classes, kept, method)
 
 
+def _squared(values: Tensor) -> Tensor:
+    """Return squares, of complex numbers those of their distance from 0."""
+    return values.abs().square() if values.is_complex() else values.square()
+
+
 def _softmax(values: Tensor) -> Tensor:
     """Softmax over dimension 2, laid out so that few classes are quick.
 
@@ -181,7 +190,9 @@ def _softmax(values: Tensor) -> Tensor:
 
 def is_logits(output: Tensor, classes: bool | None) -> bool:
     """Say whether an output is taken for logits where the user has not said."""
-    return output.dim() == 2 and output.shape[1] > 1 if classes is None else classes
+    if classes is not None:
+        return classes
+    return output.dim() == 2 and output.shape[1] > 1 and output.is_floating_point()
 
 
 def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
