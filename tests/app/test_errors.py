@@ -47,6 +47,8 @@ WRONG = [
     ("schedule=groups schedule.head=2", "`schedule.head`: Expected `schedule` to be a rate", ""),
     ("schedule=groups schedule.head=linaer", "`schedule.head`:", "Did you mean 'linear'?"),
     ("model.dropout=0.3", "`model.dropout=0.3` has no effect", "schedule=none"),
+    ("schedule=constant schedule.rate=0.3 callbacks=none", "`schedule=constant` has no effect", ""),
+    ("schedule.end=0.3 callbacks=adaptive", "`schedule.end=0.3` has no effect", "schedule=none"),
     # a node replaced by a value, a value that is missing
     (
         "callbacks.dropout=linear",
@@ -114,7 +116,7 @@ BUILT = [
     ("callbacks.dropout.include=foo", "Expected a site to match include='foo'; none does."),
     ("callbacks.monitor.monitor=foo", "Expected `monitor` to be a key that validation logs"),
     ("checkpoint.monitor=val_los", "`ModelCheckpoint(monitor='val_los')` could not find"),
-    ("objective=val_los", "Expected `objective` to be logged keys, ['val_los'] are not among"),
+    ("objective=val_los", "Expected `objective` to be a logged key, got 'val_los'. Did you"),
     (
         "model._target_=thinned.app._build.pkgutil.resolve_name",
         "Expected `model._target_` to lie in",
@@ -135,6 +137,17 @@ def test_what_only_the_components_know_is_one_line_too(override, begin, train, q
     assert code == 2
     assert f"thinned: {begin}" in err
     assert "Traceback" not in err
+
+
+def test_a_mistyped_objective_costs_one_epoch(train, quick, monkeypatch):
+    from thinned.app.models import Task
+
+    epochs = []
+    monkeypatch.setattr(Task, "on_train_epoch_end", lambda self: epochs.append(0), raising=False)
+    code, err = train(*quick, "trainer.max_epochs=9", "objective=[train_loss,val_los]")
+    assert code == 2
+    assert "got 'val_los'. Did you mean 'val_loss'? Logged: " in err
+    assert len(epochs) == 1
 
 
 def test_what_breaks_in_training_keeps_its_traceback_and_is_exit_code_1(train, quick, monkeypatch):

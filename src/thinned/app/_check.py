@@ -5,7 +5,8 @@ values of a wrong type or out of range, a node replaced by a value, a missing va
 outside the allowed packages.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -47,15 +48,17 @@ _ROOT: Schema = {
     "logger": _ANY,
 }
 _BY_WORD = ("best", "last", "hpc", "registry")  # alone, what Lightning finds by itself
+_SCHEDULE = re.compile(r"[+~]*schedule(\.[^=]*)?(=|$)")
 _ONE_NODE = ("data", "model", "optimizer", "checkpoint", "trainer")
 _MANY_NODES = ("callbacks", "logger")
 
 
-def check_config(cfg: DictConfig) -> dict[str, Any]:
+def check_config(cfg: DictConfig, typed: Sequence[str] = ()) -> dict[str, Any]:
     """Return the configuration as plain, resolved values, if it can run.
 
     Args:
         cfg: what Hydra composed for the job.
+        typed: the overrides of the job; what was typed and has no effect is refused.
 
     Raises:
         ConfigError: one line with the key, the value, what is allowed, and the nearest name.
@@ -74,6 +77,7 @@ def check_config(cfg: DictConfig) -> dict[str, Any]:
         _check_node(_Node(key, node, tuple(plain["allow_targets"])))
     _check_schedule("schedule", plain["schedule"])
     _check_own_rate(plain)
+    _check_schedule_is_used(plain, typed)
     return plain
 
 
@@ -174,6 +178,18 @@ def _check_own_rate(plain: Mapping[str, Any]) -> None:
         msg = (
             f"`model.dropout={rate}` has no effect: the schedule sets the rate of every site. "
             f"Write schedule=none to keep it, or schedule=constant schedule.rate={rate}."
+        )
+        raise ConfigError(msg)
+
+
+def _check_schedule_is_used(plain: Mapping[str, Any], typed: Sequence[str]) -> None:
+    """Refuse a schedule that was asked for where no callback takes one."""
+    words = [word for word in typed if _SCHEDULE.match(word)]
+    taken = any("schedule" in node for node in plain["callbacks"].values())
+    if words and plain["schedule"] and not taken:
+        msg = (
+            f"`{words[0]}` has no effect: no callback takes the schedule. Write schedule=none, or "
+            "callbacks=default, or callbacks=[dropout,...]."
         )
         raise ConfigError(msg)
 

@@ -28,6 +28,7 @@ from thinned.report._secrets import without_secrets
 
 from ._build import build, build_all
 from ._errors import ConfigError
+from ._objective import ObjectiveCheck, objective
 from .models import Task
 from .pruning import SuccessiveHalving
 
@@ -65,12 +66,12 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         with _refusals(cfg.ckpt_path):
             trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
         metrics = _numbers(trainer)
-        objective = _objective(plain["objective"], metrics)
+        value = objective(plain["objective"], metrics)
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
             metrics |= _test(trainer, model, data)
         logger.info("%s: %s", from_here(folder), _line(metrics))
         halvings = [c for c in all_callbacks(trainer) if isinstance(c, SuccessiveHalving)]
-    return Result(metrics, objective, halvings[0].stopped_at if halvings else None)
+    return Result(metrics, value, halvings[0].stopped_at if halvings else None)
 
 
 def _model(cfg: DictConfig, data: Any) -> pl.LightningModule:
@@ -148,6 +149,7 @@ def _trainer(cfg: DictConfig, plain: Mapping[str, Any], folder: Path) -> pl.Trai
     for callback in callbacks:
         if isinstance(callback, RunRecord) and callback.config is None:
             callback.config = plain
+    callbacks.append(ObjectiveCheck(plain["objective"]))
     if cfg.checkpoint is not None and cfg.trainer.enable_checkpointing:
         callbacks.append(build(cfg, "checkpoint"))
     trainer: pl.Trainer = build(
@@ -171,17 +173,6 @@ def _test(trainer: pl.Trainer, model: pl.LightningModule, data: Any) -> dict[str
 
 def _numbers(trainer: pl.Trainer) -> dict[str, float]:
     return {key: float(value) for key, value in trainer.callback_metrics.items()}
-
-
-def _objective(keys: str | list[str], metrics: Mapping[str, float]) -> Any:
-    """Return the value of one key, or the values of several, for a sweeper."""
-    names = [keys] if isinstance(keys, str) else list(keys)
-    missing = [name for name in names if name not in metrics]
-    if missing and metrics:
-        msg = f"Expected `objective` to be logged keys, {missing} are not among {sorted(metrics)}."
-        raise ConfigError(msg)
-    values = tuple(metrics.get(name, float("nan")) for name in names)
-    return values[0] if isinstance(keys, str) else values
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def job(cfg: DictConfig) -> Any:
         sys.path.append(hydra_cfg.runtime.cwd)
     status = JobStatus(hydra_cfg.runtime.output_dir, list(hydra_cfg.overrides.task))
     try:
-        plain = check_config(cfg)
+        plain = check_config(cfg, list(hydra_cfg.overrides.task))
         from ._job import run
 
         result = run(cfg, plain)
@@ -106,7 +106,9 @@ def _unwritable(error: Exception, argv: Sequence[str]) -> ConfigError | None:
     """Return what to say where Hydra could not make the folder of a run or sweep."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     found = error if isinstance(error, OSError) else error.__cause__  # of Hydra's own log file
-    if not isinstance(found, OSError) or any(frame.f_code is job.__code__ for frame in frames):
+    if not isinstance(found, OSError) or found.filename is None:  # Hydra's own are OSErrors too
+        return None
+    if any(frame.f_code is job.__code__ for frame in frames):
         return None
     key = "sweep" if {"-m", "--multirun"} & set(argv) else "run"
     what = f"{found.filename!r}: {found.strerror}"
