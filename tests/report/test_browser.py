@@ -184,7 +184,8 @@ def test_names_below_the_axis_are_whole_on_a_phone(opened, tmp_path, screenshots
         const inside = box(document.querySelector("#means"));
         const title = box(document.querySelector("#means .g-xtitle"));
         return [...document.querySelectorAll("#means .xtick text")].map(box).map((each) =>
-            each.left >= inside.left && each.right <= inside.right && each.bottom <= title.top);
+            each.left >= inside.left && each.right <= inside.right && each.bottom <= title.top &&
+            title.bottom <= inside.bottom);
     }"""
     assert page.evaluate(boxes) == [True] * 6
     page.screenshot(path=screenshots / "compare-names-390.png", full_page=True)

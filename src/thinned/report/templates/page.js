@@ -47,6 +47,7 @@
   const draw = (id) => {
     const place = document.getElementById(id);
     const spec = specs[id];
+    if (spec.layout.height) place.style.minHeight = `${spec.layout.height}px`;  // a resized figure takes this place's
     return Plotly.react(place, colour(spec.data), visible(spec.layout), {
       responsive: true, displayModeBar: false, displaylogo: false, staticPlot: false, scrollZoom: false,
     }).then(() => { place.dataset.drawn = "yes"; place.querySelectorAll("svg").forEach((svg) => svg.setAttribute("aria-hidden", "true")); });
