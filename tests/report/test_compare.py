@@ -293,6 +293,16 @@ def test_diverged_runs_are_in_no_mean_and_no_baseline(tmp_path):
     assert set(curves(found)) == {"curve0", "curve2"}  # an empty panel shows nothing
 
 
+def test_what_is_not_finite_is_in_no_mean_of_a_further_metric(tmp_path):
+    for schedule in ("none", "late"):
+        for seed in (1, 2):
+            more = {"val_auc": [NAN if seed == 2 else 0.5]}
+            write_one(tmp_path / f"{schedule}-{seed}", (0.1 * seed,), schedule, seed, more=more)
+    arm = compare(tmp_path).arm("schedule=late")
+    assert arm.estimates["val_auc (best)"].n == 1
+    assert arm.differences["val_auc (best)"].p is None
+
+
 def test_only_diverged_runs_are_told(tmp_path):
     for schedule in ("none", "late"):
         write_one(tmp_path / schedule, (NAN,), schedule, 1)
@@ -303,6 +313,7 @@ def test_only_diverged_runs_are_told(tmp_path):
     assert "schedule=none diverged" in compare(tmp_path).conclusion
     asked = compare(tmp_path, baseline="late")
     assert "no other arm has a finished run" in asked.conclusion
+    assert asked.action.startswith("Lower the learning rate")
 
 
 def test_what_was_not_tested_is_named(tmp_path):
@@ -396,7 +407,7 @@ def test_names_below_the_axis_have_a_line_for_each_setting(tmp_path):
     assert drawn["layout"]["xaxis"]["autotickangles"] == [0, 90]
 
 
-def test_logs_below_a_record_are_no_further_runs(tmp_path):
+def test_logs_below_a_record_are_no_further_runs(tmp_path, monkeypatch):
     records.write_run(tmp_path / "a" / "0")
     records.write_run(tmp_path / "a" / "0" / "fold")
     for folder in ("a/0/csv/version_0", "b"):
@@ -404,6 +415,8 @@ def test_logs_below_a_record_are_no_further_runs(tmp_path):
         (tmp_path / folder / "metrics.csv").write_text("epoch,step,val_loss\n0,1,0.5\n")
     names = [path.relative_to(tmp_path).as_posix() for path in find_records(tmp_path)]
     assert names == ["a/0", "a/0/fold", "b"]
+    monkeypatch.chdir(tmp_path)
+    assert [str(path) for path in find_records(".")] == names
 
 
 def test_one_folder_under_two_names_is_one(tmp_path, monkeypatch):

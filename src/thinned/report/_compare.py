@@ -92,7 +92,7 @@ def _run(record: Record, choice: dict[str, str], columns: Sequence[Column]) -> R
     values = {
         column.title: moments[column.at][column.key]
         for column in columns
-        if column.key in moments[column.at]
+        if math.isfinite(moments[column.at].get(column.key, math.nan))
     }
     return Run(record, choice, values, best.epoch, since)
 

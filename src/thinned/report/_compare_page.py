@@ -66,7 +66,7 @@ def _answer(found: Comparison) -> Answer:
     chosen, base = found.arm(found.chosen), found.arm(found.baseline)
     if found.significant:
         told.word, told.tone, told.sign = "significantly better", "good", "✓"
-    elif base is not None and found.best is not None and not found.other_data:
+    elif any(found.main.title in arm.differences for arm in found.arms) and not found.other_data:
         told.word, told.tone, told.sign = "no significant improvement", "warn", "≈"
     if found.significant and chosen is not None and chosen.choice:
         told.command = chosen.label

@@ -46,15 +46,16 @@ def _identity(run: Path) -> Path:
 def _below(folder: Path) -> list[Path]:
     found: list[Path] = []
     jobs: list[Path] = []
-    recorded: set[str] = set()  # folders below a record: what loggers wrote there is that run
-    for root, folders, files in os.walk(Path(folder)):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    recorded: set[Path] = set()  # folders below a record: what loggers wrote there is that run
+    for name, folders, files in os.walk(folder):
+        root = Path(name)
+        folders[:] = [each for each in folders if not each.startswith(".")]
         if root in recorded or FILE_NAME in files:
-            recorded.update(str(Path(root, name)) for name in folders)
+            recorded.update(root / each for each in folders)
         if FILE_NAME in files or (root not in recorded and holds_run(files)):
-            found.append(Path(root))
+            found.append(root)
         elif STATUS_NAME in files and root not in recorded:
-            jobs.append(Path(root))
+            jobs.append(root)
     seen = {parent for run in found for parent in (run, *run.parents)}
     found += [job for job in jobs if job not in seen and refused(job)]
     return sorted(found, key=_natural)

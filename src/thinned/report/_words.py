@@ -34,12 +34,7 @@ def conclusion(found: Comparison) -> Told:
     elif found.main.title not in base.estimates:
         told = _nothing_of_the_baseline(base)
     elif not any(found.main.title in arm.estimates for arm in found.arms if arm is not base):
-        told = Told(
-            f"{found.main.key} is {_mean(found, base)} with {base.label}, and no other arm has a "
-            "finished run to compare",
-            "See why the other runs did not finish, and run them again.",
-            _untested(found),
-        )
+        told = _nothing_but_the_baseline(found, base)
     elif best is base:
         told = _nothing_better(found, base)
     else:
@@ -65,6 +60,18 @@ def _nothing_of_the_baseline(base: Arm) -> Told:
     return Told(
         f"The baseline {base.label} has no finished run, so nothing can be compared with it",
         f"Run {base.label}, or name another baseline.",
+    )
+
+
+def _nothing_but_the_baseline(found: Comparison, base: Arm) -> Told:
+    action = "See why the other runs did not finish, and run them again."
+    if any(arm.count("diverged") for arm in found.arms):
+        action = "Lower the learning rate of the runs that diverged, and run them again."
+    return Told(
+        f"{found.main.key} is {_mean(found, base)} with {base.label}, and no other arm has a "
+        "finished run to compare",
+        action,
+        _untested(found),
     )
 
 
