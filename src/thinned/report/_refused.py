@@ -24,7 +24,7 @@ def refused(folder: Path) -> Record | None:
     seeds = [each.removeprefix("seed=") for each in said["overrides"] if each.startswith("seed=")]
     seed = int(seeds[-1]) if seeds and seeds[-1].isdecimal() and len(seeds[-1]) < 16 else None
     return Record(
-        path=folder,
+        path=folder / STATUS_NAME,
         source="status",
         name=data.clean(folder.name),
         seed=seed,
