@@ -4,6 +4,7 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 import thinned
 from helpers import tiny
@@ -98,6 +99,26 @@ def test_something_that_is_no_edit_in_the_way():
     net[2] = nn.Identity()
     with pytest.raises(RuntimeError, match="no Edit has replaced"):
         edit.undo()
+
+
+@pytest.mark.parametrize("by", ["pruned", "parametrized"])
+def test_what_was_pruned_or_parametrized_is_not_lost(by):
+    net, x = tiny.mlp(), torch.randn(3, 8)
+    plain = net[0]
+    edit = thinned.swap(net, {"Linear": "dropconnect"}, "0", rate=0.2)
+    if by == "pruned":
+        prune.l1_unstructured(net[0], "weight", amount=0.5)
+    else:
+        parametrizations.weight_norm(net[0])
+    out = net.eval()(x)
+    with pytest.raises(RuntimeError, match=r"'0' gained or lost .*weight.*Take off first"):
+        edit.undo()
+    assert torch.equal(net(x), out)
+    if by == "pruned":
+        prune.remove(net[0], "weight")
+        edit.undo()
+        assert net[0] is plain
+        assert torch.equal(net(x), out)
 
 
 def test_undo_twice_does_nothing():

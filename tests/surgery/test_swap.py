@@ -281,6 +281,56 @@ def test_a_rate_is_required_where_there_is_none():
         thinned.swap(tiny.mlp(), {"Linear": "dropconnect"})
 
 
+class Turns(nn.Module):
+    """Moves the axes, and no class says so."""
+
+    def forward(self, x):
+        return x.transpose(1, 2)
+
+
+def test_nothing_is_looked_for_behind_a_module_that_may_move_the_axes():
+    net = nn.Sequential(nn.Conv1d(4, 8, 3), Turns(), nn.Dropout(0.5), Turns(), nn.Conv1d(8, 2, 1))
+    with pytest.raises(ValueError, match=r"2: SpatialDropout cannot tell.*channel_dim"):
+        thinned.swap(net, {"Dropout": "spatial"})
+    passes = nn.Sequential(nn.ReLU(), thinned.layers.GaussianDropout(0.1), nn.ZeroPad1d(1))
+    net = nn.Sequential(nn.Conv1d(4, 8, 3), passes, nn.Dropout(0.5), Turns(), nn.Linear(8, 2))
+    thinned.swap(net, {"Dropout": "spatial"})
+    assert net[2].channel_dim == 1
+
+
+def test_a_recurrent_layer_without_dropout_has_no_rate_to_take_over():
+    net = Whole(nn.LSTM(4, 8), nn.Linear(8, 2))
+    with pytest.raises(ValueError, match=r"Expected `rate` for 'layers.0'.*rate=0.1"):
+        thinned.swap(net, {"LSTM": "variational"})
+    net = Whole(nn.LSTM(4, 8, 2, dropout=0.3), nn.Linear(8, 2))
+    assert thinned.swap(net, {"LSTM": "variational"}).sites.rates["layers.0"] == 0.3
+
+
+def test_a_forward_that_somebody_set_is_not_lost():
+    net = tiny.mlp()
+    net[0].forward = lambda x: x
+    with pytest.raises(ValueError, match="somebody has set a forward on this Linear itself"):
+        thinned.swap(net, {"Linear": "dropconnect"}, rate=0.1)
+    assert len(thinned.swap(net, {"Linear": "dropconnect"}, exclude="0", rate=0.1)) == 1
+
+
+def test_what_somebody_set_on_a_module_goes_over():
+    net = tiny.mlp()
+    net[2].origin, net[0].origin = -1, 7
+    edit = thinned.swap(net, {"Dropout": "gaussian", "Linear": "dropconnect"}, "[02]", rate=0.2)
+    assert len(edit) == 2
+    assert (net[2].origin, net[0].origin) == (-1, 7)
+    assert net[2].p == 0.2
+    assert "inplace" not in vars(net[2])
+
+
+def test_the_model_itself_has_no_parent():
+    with pytest.raises(
+        thinned.NoEffectError, match="The model itself is a LSTM, and has no parent"
+    ):
+        thinned.swap(nn.LSTM(4, 8), {"LSTM": "variational"}, rate=0.1)
+
+
 def test_what_a_variant_cannot_stand_in_for_is_listed():
     net = nn.TransformerEncoderLayer(8, 2, 16)
     with pytest.raises(TypeError, match=r"(?s)out_proj: DropConnectLinear.*exclude=\['self_attn"):

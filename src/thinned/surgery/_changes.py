@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from thinned.surgery._hand_over import hand_over, share_hooks, shell, take_off
+from thinned.surgery._hand_over import extras, hand_over, share_hooks, shell, take_off
 from thinned.surgery._inserted import Inserted
 
 
@@ -29,6 +29,9 @@ class Exchanged:
     ) -> None:
         self.path, self.slots, self.old, self.new = path, slots, old, new
         self._hooks: dict[str, tuple[int, ...]] = {}  # keys of the hooks that `new` came with
+        for name, value in extras(old, new).items():
+            setattr(new, name, value)
+        self._held = {module: _names(module) for module in self.brought}
 
     def apply(self) -> None:
         """Put ``new`` in."""
@@ -66,6 +69,13 @@ class Exchanged:
             parent not in live or parent._modules.get(name) is not self.new
             for _, parent, name in self.slots
         )
+
+    def altered(self) -> list[str]:
+        """Return the parameters and buffers that what it put there has gained or lost since.
+
+        Pruning and parametrizations exchange them; what stood there before knows nothing of that.
+        """
+        return sorted(name for module, held in self._held.items() for name in held ^ _names(module))
 
     @property
     def touched(self) -> set[nn.Module]:
@@ -117,6 +127,10 @@ class Hooked:
         """Say whether the module that carries the hook is no longer in the model."""
         return self.host not in live
 
+    def altered(self) -> list[str]:
+        """Return nothing: a hook does not care what its module holds."""
+        return []
+
     @property
     def touched(self) -> set[nn.Module]:
         """The modules whose contents this change has written."""
@@ -142,6 +156,10 @@ class Hooked:
 
 
 Change = Exchanged | Hooked
+
+
+def _names(module: nn.Module) -> set[str]:
+    return {*module._parameters, *module._buffers}
 
 
 def submodule(model: nn.Module, path: str) -> nn.Module | None:

@@ -89,7 +89,8 @@ class Edit:
         Disjoint edits may be undone in any order. A second call does nothing.
 
         Raises:
-            RuntimeError: if a later edit stands on this one; the message names it.
+            RuntimeError: if a later edit stands on this one; the message names it. Also if a layer
+                that it put there was pruned or parametrized since, which would be lost.
         """
         if not self._standing:
             return
@@ -130,6 +131,11 @@ class Edit:
             (edit for edit in _STANDING if edit._number > self._number), key=lambda e: -e._number
         )
         for change in self._changes:
+            if altered := change.altered():
+                msg = f"Cannot undo {self!r}: the layer that it put at {change.path!r} gained or "
+                msg += f"lost {', '.join(altered)} since, which would be lost. Take off first what "
+                msg += "pruned or parametrized it (prune.remove, remove_parametrizations)."
+                raise RuntimeError(msg)
             resting = [edit for edit in later if edit._rests_on(change)]
             if not resting and not change.covered(live):
                 continue

@@ -1,7 +1,9 @@
 """Hand the live state of one module to another that stands, or stood, in its place."""
 
 import copy
+import inspect
 import itertools
+from typing import Any
 
 import torch
 from torch import nn
@@ -85,6 +87,20 @@ def hand_over(source: nn.Module, target: nn.Module) -> None:
     for child in target.children():
         if child not in set(source.modules()):
             child.train(source.training)
+
+
+def extras(old: nn.Module, new: nn.Module) -> dict[str, Any]:
+    """Return what somebody has set on a layer of torch besides what its class holds.
+
+    Frameworks mark the modules that they run (ultralytics: where the input comes from). What the
+    class itself holds, ``new`` has in its own way.
+    """
+    if not type(old).__module__.startswith("torch.") or old in set(new.modules()):
+        return {}
+    own = {"forward", *vars(nn.Module())}
+    for cls in type(old).__mro__:
+        own.update(inspect.get_annotations(cls), vars(cls).get("__constants__", ()))
+    return {k: v for k, v in vars(old).items() if k not in own and not hasattr(new, k)}
 
 
 def same_state(old: nn.Module, new: nn.Module) -> str | None:

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from thinned.layers._axes import channel_dim
+from thinned.layers._rate import RateLayer
+from thinned.surgery._known import rules_of
 from thinned.surgery._places import Place, places
 
 WEIGHTED: tuple[type[nn.Module], ...] = (
@@ -46,6 +49,9 @@ PASSES: tuple[type[nn.Module], ...] = (  # the values move or are summed up: not
     nn.modules.pooling._AdaptiveMaxPoolNd,
     nn.modules.pooling._AdaptiveAvgPoolNd,
 )
+_KEEP_AXES = {
+    f"torch.nn.modules.{name}" for name in ("activation", "dropout", "padding", "upsampling")
+}
 DROPOUTS: tuple[type[nn.Module], ...] = (nn.modules.dropout._DropoutNd,)
 
 
@@ -97,26 +103,44 @@ def chains(model: nn.Module) -> Iterator[list[tuple[str, nn.Module]]]:
 def neighbours(place: Place) -> list[nn.Module]:
     """Return the layers around a module that may show where the channels are.
 
-    In a plain ``Sequential`` the nearest before and after count. Elsewhere the order of calls is
-    not known, and so all layers beside the module: they show something where they agree.
+    In a plain ``Sequential`` the nearest before and after count, as far as nothing stands between
+    that may move the axes. Elsewhere the order of calls is not known, and so all layers beside the
+    module: they show something where they agree.
     """
     _, parent, name = place.slots[0]
     beside = list(parent.named_children())
     if not is_plain_sequential(parent):
         return [child for key, child in beside if key != name and not child._modules]
     at = [key for key, _ in beside].index(name)
-    before = [m for _, child in beside[:at] for m in child.modules()]
-    after = [m for _, child in beside[at + 1 :] for m in child.modules()]
+    before = [m for _, child in beside[:at] for m in _steps(child)]
+    after = [m for _, child in beside[at + 1 :] for m in _steps(child)]
     return [*_nearest(reversed(before)), *_nearest(iter(after))]
 
 
-def _nearest(modules: Iterator[nn.Module]) -> list[nn.Module]:
-    from thinned.layers._axes import channel_dim
+def _steps(module: nn.Module) -> list[nn.Module]:
+    if isinstance(module, nn.Sequential) and is_plain_sequential(module):
+        return [child for _, child in chain(module)]
+    return [module]
 
+
+def _nearest(modules: Iterator[nn.Module]) -> list[nn.Module]:
     for module in modules:
-        if channel_dim([module]) is not None or isinstance(module, nn.Flatten):
+        if channel_dim([module]) is not None:
             return [module]
+        if not _keeps_axes(module):
+            break
     return []
+
+
+def _keeps_axes(module: nn.Module) -> bool:
+    """Say whether a layer surely leaves the axes where they are; a module of the user's may not."""
+    if isinstance(module, nn.MultiheadAttention):
+        return False
+    kept = (nn.Identity, nn.LocalResponseNorm, nn.CrossMapLRN2d)
+    if type(module) in kept or type(module).__module__ in _KEEP_AXES:
+        return True
+    leaf = not module._modules and not module._parameters
+    return leaf and (isinstance(module, RateLayer) or bool(rules_of(type(module))))
 
 
 def activation_before(model: nn.Module, place: Place) -> nn.Module | None:

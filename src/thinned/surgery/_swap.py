@@ -44,7 +44,8 @@ def swap(
             alone is asked about every module.
         include: globs on dotted paths, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
-        rate: probability of dropping, in [0, 1]; ``None`` is each site's own.
+        rate: probability of dropping, in [0, 1]; ``None`` is each site's own. It is required where
+            there is none: on layers with weights, and recurrent ones built without dropout.
         force: swap even where it is refused as doing harm.
 
     Returns:

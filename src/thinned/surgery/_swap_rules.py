@@ -52,7 +52,17 @@ def never_called(place: Place, layer: type[nn.Module], readers: Mapping[int, str
 
 def refusal(model: nn.Module, place: Place, new: nn.Module) -> str | None:
     """Return why ``new`` must not take the place of a module, or ``None``."""
-    return _alpha_without_selu(model, place, new) or _wrong_axes(place, new)
+    return _rebound(place, new) or _alpha_without_selu(model, place, new) or _wrong_axes(place, new)
+
+
+def _rebound(place: Place, new: nn.Module) -> str | None:
+    old = place.module
+    if "forward" not in vars(old) or old in set(new.modules()):
+        return None
+    return (
+        f"somebody has set a forward on this {type(old).__name__} itself, which "
+        f"{type(new).__name__} would not run; take that off first"
+    )
 
 
 def _alpha_without_selu(model: nn.Module, place: Place, new: nn.Module) -> str | None:

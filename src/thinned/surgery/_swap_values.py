@@ -139,9 +139,11 @@ def as_value(value: Any) -> Value:
 
 
 def own_rate(module: nn.Module) -> float | None:
-    """Return the rate that a module holds, or ``None``."""
+    """Return the rate that a module holds, or ``None``: also where an RNN has torch's default."""
     if isinstance(module, RateLayer):
         return module.p
+    if isinstance(module, nn.RNNBase) and module.dropout == 0.0:
+        return None
     for rule in rules_of(type(module)):
         rate = getattr(module, rule.attribute, None)
         if is_rate(rate):
