@@ -63,8 +63,16 @@ WRONG = [
     ("ckpt_path=lastt", "Expected `ckpt_path` to be a checkpoint, found none", "at 'lastt'"),
     ("model=own", "Missing value: `model._target_`.", ""),
     # folders
-    ("hydra.run.dir=/proc/x", "Expected `hydra.run.dir` to be a folder to write into", "/proc/x"),
-    ("-m seed=1,2 hydra.sweep.dir=/proc/x", "Expected `hydra.sweep.dir` to be a folder", "/proc/x"),
+    (
+        "hydra.run.dir=file/x",
+        "Expected `hydra.run.dir` to be a folder to write into",
+        "'file/x': Not a",
+    ),
+    (
+        "-m seed=1,2 hydra.sweep.dir=file/x",
+        "Expected `hydra.sweep.dir` to be a folder",
+        "'file/x': Not a",
+    ),
     # targets
     ("model._target_=os.system", "Expected `model._target_` to lie in thinned, ", "'os.system'"),
     ("schedule._target_=thinned.schedules.Linaer", "Expected `schedule._target_` to be one", ""),
@@ -78,6 +86,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("override", "begin", "further"), WRONG, ids=[row[0] for row in WRONG])
 def test_one_line_and_exit_code_2(override, begin, further, train):
+    Path("file").touch()  # no folder can lie in it
     code, err = train(*override.split(), *([] if "logger=" in override else ["logger=none"]))
     assert code == 2
     assert err.count("\n") == 1, err
