@@ -19,7 +19,7 @@ WRONG = [
     ("callbacks=null", "Expected `callbacks` to be one of", "Nothing is callbacks=none."),
     ("trainer=1", "Expected `trainer` to be one of ddp, default, got 1.", ""),
     ("scheduel=linear", "Unknown key `scheduel`. Did you mean 'schedule'?", "At the top there are"),
-    ("schedul.end=0.3", "Unknown key `schedul`. Did you mean 'schedule'? At the top", "trainer."),
+    ("scheduel.end=0.3", "Unknown key `scheduel`. Did you mean 'schedule'? At the top", "trainer."),
     ("logger=[wandb,cvs]", "Expected `logger` to be one of csv, none", "Did you mean 'csv'?"),
     ("callbacks=[default,halvng]", "Expected `callbacks` to be one of", "mean 'halving'?"),
     # a key of a group that is itself swept

@@ -129,7 +129,7 @@ def _composition(error: Any, words: Iterable[str]) -> str:
         known = [str(item) for item in _keys(cause.parent_node)]
         path = text.split("'")[1]
         more = f" To add it: +{path}=..." if path.startswith("hydra.") else _swept(path, words)
-        # The part that is unknown: of `schedul.end` it is `schedul`.
+        # The part that is unknown: of `scheduel.end` it is `scheduel`.
         return unknown_key(str(cause.full_key or path), str(cause.key), known) + more
     if "Ambiguous value" in text or "requires --multirun" in text:
         override = text.split("'")[1]
