@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -263,3 +264,25 @@ def test_residual_dropout_of_elements_is_dropout():
     assert [(s.path, s.kind) for s in find_sites(ElementwiseResidual())] == [
         (":residual_dropout", "dropout")
     ]
+
+
+class Counts(nn.Module):
+    """Holds integers that are called something with drop: an index, a count, and one rate."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop_first, self.drop_every, self.pixel_dropout = 0, 1, 0
+        self.config = types.SimpleNamespace(drop_last=1, hidden_dropout=0)
+
+    def forward(self, x):
+        x = x[:, self.drop_first : -self.config.drop_last : self.drop_every]
+        x = F.dropout(x, self.pixel_dropout, self.training)
+        return F.dropout(x, self.config.hidden_dropout, self.training)
+
+
+def test_an_integer_is_a_rate_only_where_its_name_says_so():
+    net = Counts()
+    assert set(find_sites(net).rates) == {":pixel_dropout", ":config.hidden_dropout"}
+    thinned.set_rate(net, 0.5)
+    assert (net.drop_first, net.drop_every, net.config.drop_last) == (0, 1, 1)
+    assert net(torch.randn(2, 4)).shape == (2, 3)

@@ -1,3 +1,4 @@
+import collections
 import copy
 import random
 
@@ -106,6 +107,34 @@ def test_the_check_leaves_no_trace():
     assert vars(net).keys() == vars(twin).keys()
     assert (net.calls, net.seen) == (0, [])
     assert find_sites(net).rates == find_sites(twin).rates
+
+
+class Remembers(nn.Module):
+    """Keeps what it has seen in containers, and in containers in those."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.drop = nn.Linear(4, 4), nn.Dropout(0.1)
+        self.ordered, self.last = collections.OrderedDict(z=0), collections.deque(maxlen=2)
+        self.counts, self.nested = collections.defaultdict(int), {"seen": [], "pair": ([], 0)}
+        self.sums = [torch.zeros(1)]
+
+    def forward(self, x):
+        self.ordered[len(self.ordered)] = 1
+        self.last.append(x)
+        self.counts["calls"] += 1
+        self.nested["seen"].append(x)
+        self.nested["pair"][0].append(x)
+        self.sums[0].add_(1)
+        return self.drop(self.linear(x))
+
+
+def test_containers_are_put_back():
+    net = Remembers()
+    assert liveness(net, torch.randn(3, 4)) == {"drop": True}
+    assert (dict(net.ordered), list(net.last), dict(net.counts)) == ({"z": 0}, [], {})
+    assert net.nested == {"seen": [], "pair": ([], 0)}
+    assert net.sums == [torch.zeros(1)]
 
 
 class Writes(nn.Module):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, MutableMapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeGuard
 
 import torch
@@ -21,6 +21,10 @@ _KIND_WORDS = (
     ("drop_path", re.compile(r"drop_?path|stochastic_?depth|drop_?connect")),
 )
 _DROP = re.compile(r"drop", re.IGNORECASE)
+_RATE_NAME = re.compile(
+    r"drop(out)?(_?(path|block|connect|layer))?(_?(p|rate|ratio|prob|probability))?\d*$",
+    re.IGNORECASE,
+)
 _GAP = re.compile(r"(^|_)(drop|dropout|drop_?path|drop_?block|drop_?connect|patch_drop)\d*$")
 
 
@@ -55,10 +59,17 @@ def float_sites(path: str, module: nn.Module, reads: ClassReads) -> Iterator[Sit
     for attribute, value in vars(module).items():
         if attribute in known or attribute.startswith("__") or not is_rate(value):
             continue
-        drops = _DROP.search(attribute) or (_DROP.search(name) and attribute in _SHORT)
+        drops = _says_rate(attribute, value) or (_DROP.search(name) and attribute in _SHORT)
         if attribute in taken or (drops and is_leaf_or_named(module, attribute)):
             kind = kind_of(attribute, name if is_leaf(module) else "")
             yield Site(f"{path}:{attribute}", kind, module, attribute, name)
+
+
+def _says_rate(name: str, value: Any) -> bool:
+    """Say whether a number is a drop rate by its name: other integers are indices and counts."""
+    if isinstance(value, Integral) and (value != 0 or not _RATE_NAME.search(name)):
+        return False
+    return bool(_DROP.search(name))
 
 
 _SHORT = frozenset({"p", "prob", "rate"})
@@ -99,7 +110,8 @@ def _config_rates(module: nn.Module, reads: ClassReads) -> Iterator[tuple[Chain,
         key = chain[-1].strip("[]")
         if owner is None or isinstance(owner, nn.Module | torch.Tensor | type):
             continue
-        if is_rate(_value(owner, key)):
+        value = _value(owner, key)
+        if is_rate(value) and (chain in reads.rates or _says_rate(key, value)):
             yield chain, owner, key
 
 

@@ -1,6 +1,8 @@
 """Run somebody's forward and leave no trace: modes, buffers, attributes, generators."""
 
+import collections
 import contextlib
+import copy
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,15 +14,19 @@ from thinned._errors import ThinnedWarning
 from thinned._generators import generators_kept
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
+_CONTAINERS = {
+    *(list, dict, set),
+    *(collections.OrderedDict, collections.defaultdict, collections.Counter, collections.deque),
+}
 
 
 @contextlib.contextmanager
 def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
     """Put a model, and the random generators, back as they were before the block.
 
-    Restored are the modes, the contents of buffers, every attribute of every module (lists,
-    dictionaries and sets with their contents) and the generators of torch, numpy and Python. Inside
-    autograd records, as in training, and compiled parts run eagerly.
+    Restored are the modes, the contents of buffers, every attribute of every module (Python's
+    containers with their contents) and the generators of torch, numpy and Python. Inside autograd
+    records, as in training, and compiled parts run eagerly.
 
     Args:
         model: the model that is going to run.
@@ -44,19 +50,34 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
 
 
 class _Saved:
-    """What one module holds, one level deep."""
+    """What one module holds itself, containers in containers too; of objects, which they are."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._attributes = dict(vars(module))
         self._registries = {name: dict(vars(module)[name]) for name in _REGISTRIES}
-        values = [*self._attributes.values(), *self._registries["_buffers"].values()]
-        tensors = [t for t in values if isinstance(t, Tensor)]
-        self._tensors = [(t, t.detach().clone(), _version(t)) for t in tensors]
-        self._generators = [(g, g.get_state()) for g in values if isinstance(g, torch.Generator)]
-        self._containers = [
-            (value, value.copy()) for value in values if type(value) in (list, dict, set)
-        ]
+        self._tensors: list[tuple[Tensor, Tensor, int | None]] = []
+        self._generators: list[tuple[torch.Generator, Tensor]] = []
+        self._containers: list[tuple[Any, Any]] = []
+        held = [value for name, value in self._attributes.items() if name not in _REGISTRIES]
+        self._look_into([*held, *self._registries["_buffers"].values()])
+
+    def _look_into(self, waiting: list[Any]) -> None:
+        seen: set[int] = set()
+        while waiting:
+            value = waiting.pop()
+            kind = type(value)
+            if isinstance(value, Tensor):
+                if id(value) not in seen and not isinstance(value, nn.Parameter):
+                    self._tensors.append((value, value.detach().clone(), _version(value)))
+            elif isinstance(value, torch.Generator):
+                self._generators.append((value, value.get_state()))
+            elif kind in _CONTAINERS and id(value) not in seen:
+                self._containers.append((value, copy.copy(value)))
+                waiting += value.values() if isinstance(value, dict) else value
+            elif kind is tuple:
+                waiting += value
+            seen.add(id(value))
 
     def restore(self) -> None:
         held = vars(self._module)
@@ -88,7 +109,7 @@ def _same(one: Tensor, other: Tensor, version: int | None) -> bool:
 
 
 def _refill(container: Any, content: Any) -> None:
-    """Give a list, dictionary or set its old entries; compared by identity, order included."""
+    """Give a container its old entries; a dictionary's compared by identity, order included."""
     if isinstance(container, dict):
         now, then = list(container.items()), list(content.items())
         same = len(now) == len(then) and all(
@@ -100,6 +121,9 @@ def _refill(container: Any, content: Any) -> None:
             container.update(content)
     elif isinstance(container, list):
         container[:] = content
+    elif isinstance(container, collections.deque):
+        container.clear()
+        container.extend(content)
     else:
         container.clear()
         container.update(content)
