@@ -62,6 +62,13 @@ def test_a_schedule_of_ours_is_a_factor():
     assert rates(model)["b"] == 0.1
 
 
+def test_two_sites_whose_paths_read_the_same_keep_their_ratio():
+    model = nn.ModuleDict({"drop": nn.Dropout(0.1)})
+    model["module"] = nn.ModuleDict({"drop": nn.Dropout(0.4)})  # no wrapper, but called like one
+    assert scale_rates(model, 0.5) == 2
+    assert (model["drop"].p, model["module"]["drop"].p) == (0.05, 0.2)
+
+
 def test_no_rate_may_exceed_1():
     model = net()
     match = r"`factor` to be a factor in \[0, 2.5\], got 3.* 'b' \(rate 0.4\) would exceed 1"

@@ -57,14 +57,16 @@ class RateScale:
     ) -> None:
         sites = chosen(model_or_sites, include, exclude, kinds)
         known = base or {}
-        rates = {site.path: known.get(site.path, site.rate) for site in sites}
-        self.sites = SiteList((site for site in sites if rates[site.path] > 0.0), named=True)
+        pairs = [(site, known.get(site.path, site.rate)) for site in sites]
+        pairs = [(site, rate) for site, rate in pairs if rate > 0.0]
+        self.sites = SiteList((site for site, _ in pairs), named=True)
         if not self.sites:
             listed = ", ".join(site.path for site in sites[:8])
             msg = f"Expected a site with a rate above 0 to scale, got only rates of 0 ({listed}). "
             msg += "Set them first: `thinned.set_rate(model, 0.1)`."
             raise NoEffectError(msg)
-        self.base = {site.path: rates[site.path] for site in self.sites}
+        self._base = [rate for _, rate in pairs]  # two sites may read the same without wrappers
+        self.base = {site.path: rate for site, rate in pairs}
         self._schedule = schedule
         self.factor = 1.0 if base is None else math.nan
 
@@ -76,7 +78,7 @@ class RateScale:
     @property
     def highest(self) -> float:
         """The largest factor that leaves every rate at or below 1."""
-        return 1.0 / max(self.base.values())
+        return 1.0 / max(self._base)
 
     def __call__(self, factor: float) -> int:
         """Set every rate to ``factor`` times what it was, and return how many were set.
@@ -85,11 +87,11 @@ class RateScale:
             ValueError: if a rate would exceed 1; nothing is set then.
             TypeError: if ``factor`` is not a number.
         """
-        highest = max(self.base, key=lambda path: self.base[path])
-        hint = f"Above it, {highest!r} (rate {self.base[highest]:g}) would exceed 1."
+        rate, path = max((r, s.path) for s, r in zip(self.sites, self._base, strict=True))
+        hint = f"Above it, {path!r} (rate {rate:g}) would exceed 1."
         factor = check_number("factor", factor, 0.0, self.highest, what="a factor", hint=hint)
-        for site in self.sites:
-            site.set(min(1.0, self.base[site.path] * factor))
+        for site, rate in zip(self.sites, self._base, strict=True):
+            site.set(min(1.0, rate * factor))
         self.factor = factor
         return sum(site.live is not False for site in self.sites)
 
