@@ -554,6 +554,14 @@ def test_deepcopy_pickle_and_strip():
     assert not any(m._forward_hooks for m in model.modules())
 
 
+def test_strip_finds_its_hooks_below_a_wrapper():
+    inner = torch.compile(net(), backend="eager")
+    for model in (nn.Sequential(inner), nn.ModuleDict({"module": net()})):
+        edit = thinned.insert(model, "dropout", after="ReLU")
+        assert edit.strip(copy.deepcopy(model)) == 1
+        assert edit.strip(torch.optim.swa_utils.AveragedModel(model)) == 1
+
+
 def test_checkpoints_load_both_ways():
     model, plain = net(), net()
     edit = thinned.insert(model, example_input=torch.randn(2, 8))

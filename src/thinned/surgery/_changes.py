@@ -8,6 +8,7 @@ from torch.utils.hooks import RemovableHandle
 
 from thinned.surgery._hand_over import extras, hand_over, share_hooks, shell, take_off
 from thinned.surgery._inserted import Inserted
+from thinned.surgery._patterns import WRAPPERS
 
 
 class Exchanged:
@@ -163,13 +164,19 @@ def _names(module: nn.Module) -> set[str]:
 
 
 def submodule(model: nn.Module, path: str) -> nn.Module | None:
-    """Return the module at a path, or ``None``."""
+    """Return the module at a path, which may leave wrappers out, or ``None``."""
     for name in filter(None, path.split(".")):
+        while name not in model._modules and (inner := _wrapped(model)) is not None:
+            model = inner
         found = model._modules.get(name)
         if found is None:
             return None
         model = found
     return model
+
+
+def _wrapped(module: nn.Module) -> nn.Module | None:
+    return next((child for name, child in module._modules.items() if name in WRAPPERS), None)
 
 
 def drop_hook(host: nn.Module, key: int) -> bool:
