@@ -214,3 +214,42 @@ def test_a_subclass_is_refused():
 
     with pytest.raises(TypeError, match="A subclass may compute more"):
         layers.WeightDropLSTM.from_module(Special(6, 8), 0.5)
+
+
+@pytest.mark.parametrize("kind", ["Variational", "WeightDrop"])
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_a_first_state_of_a_wrong_batch_is_refused_as_torch_refuses_it(kind, base, batch_first):
+    # The kernels do not look: they would write past the end of the output.
+    layer = build(kind, base, p=0.4, batch_first=batch_first)
+    packed = pack_sequence([torch.randn(n, 6) for n in (5, 3, 2)])
+    for batch in (1, 2, 7):
+        h = torch.zeros(1, batch, 8)
+        x = torch.randn(3, 5, 6) if batch_first else torch.randn(5, 3, 6)
+        # In evaluation it is torch's layer, which does not check the state of a packed sequence.
+        for given, training in ((x, True), (packed, True), (x, False)):
+            with pytest.raises(RuntimeError, match=r"size \(1, 3, 8\), got \[1, \d, 8\]"):
+                layer.train(training)(given, (h, h) if base == "LSTM" else h)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_first_state_of_a_wrong_rank_is_refused_as_torch_refuses_it(base):
+    layer = build("Variational", base, p=0.4, batch_first=True)
+    for x, wrong, said in (
+        (torch.randn(5, 6), torch.zeros(1, 1, 8), "2-D.*3-D"),
+        (torch.randn(1, 5, 6), torch.zeros(1, 8), "3-D.*2-D"),
+    ):
+        for training in (True, False):
+            with pytest.raises(RuntimeError, match=said):
+                layer.train(training)(x, (wrong, wrong) if base == "LSTM" else wrong)
+    right = torch.zeros(1, 8)
+    y, _ = layer.train()(torch.randn(5, 6), (right, right) if base == "LSTM" else right)
+    assert y.shape == (5, 8)
+
+
+def test_a_first_state_of_another_layer_s_form_is_refused():
+    h = torch.zeros(1, 3, 8)
+    with pytest.raises(TypeError, match=r"Expected the first state `hx` to be a pair"):
+        layers.WeightDropLSTM(6, 8)(torch.randn(5, 3, 6), h)
+    with pytest.raises(TypeError, match=r"Expected the first state `hx` to be a tensor h, got \("):
+        layers.WeightDropGRU(6, 8)(torch.randn(5, 3, 6), (h, h))

@@ -378,7 +378,7 @@ def test_what_cannot_be_read_is_listed_and_hides_no_other(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "match"),
     [
-        ({"by": ["schedul"]}, "`by`.*'schedul', which none has. Did you mean 'schedule'"),
+        ({"by": ["sched"]}, "`by`.*which none has. Did you mean 'schedule'"),
         ({"metrics": ["val_los"]}, "`metrics`.*Did you mean 'val_loss'"),
     ],
 )

@@ -146,7 +146,9 @@ class DropConnectLinear(RateLayer, nn.Linear):
         if not is_compiling() and self._p in (0.0, 1.0):  # nothing is random
             return activation(mean)
         ratio = torch.where(rate < 1.0, rate / (1.0 - rate), 0.0)
-        std = (ratio * linear(x.square(), self.weight.square())).sqrt()
+        variance = ratio * linear(x.square(), self.weight.square())
+        spread = variance > 0.0  # not where a row is all zero: a root has no slope at 0
+        std = torch.where(spread, variance, 1.0).sqrt() * spread
         total = torch.zeros_like(mean)
         for _ in range(samples):
             total = total + activation(torch.addcmul(mean, std, torch.randn_like(std)))

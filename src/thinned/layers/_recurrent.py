@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import PackedSequence
 
+from thinned._checks import shown
 from thinned.layers._rate import RateLayer
 from thinned.layers._sharing import require_class, share_parameters
 
@@ -107,13 +108,13 @@ class Steps:
 
 def enter(layer: nn.RNNBase, x: Tensor | PackedSequence, hx: Any) -> tuple[Steps, State]:
     """Bring the input and the first state of a recurrent layer into one form."""
-    if isinstance(x, PackedSequence):
-        steps = Steps(x.data, x.batch_sizes)
-    elif x.dim() == 2:
-        steps = Steps(x.unsqueeze(1))
-    else:
-        steps = Steps(x.transpose(0, 1) if layer.batch_first else x)
-    layer.check_input(steps.data, steps.batch_sizes)
+    sizes = x.batch_sizes if isinstance(x, PackedSequence) else None
+    data = x.data if isinstance(x, PackedSequence) else x
+    if sizes is None and data.dim() == 2:
+        data = data.unsqueeze(0 if layer.batch_first else 1)
+    layer.check_input(data, sizes)
+    turned = sizes is None and layer.batch_first
+    steps = Steps(data.transpose(0, 1) if turned else data, sizes)
     if hx is None:
         count = layer.num_layers * (2 if layer.bidirectional else 1)
         zeros = steps.data.new_zeros
@@ -121,12 +122,36 @@ def enter(layer: nn.RNNBase, x: Tensor | PackedSequence, hx: Any) -> tuple[Steps
         if layer.mode != "LSTM":
             return steps, (h,)
         return steps, (h, zeros(count, steps.batch, layer.hidden_size))
-    state = tuple(hx) if isinstance(hx, (tuple, list)) else (hx,)
+    state = _first_state(layer, hx)
     if not isinstance(x, PackedSequence):
-        return steps, tuple(s.unsqueeze(1) for s in state) if x.dim() == 2 else state
-    if x.sorted_indices is not None:
-        return steps, tuple(s.index_select(1, x.sorted_indices) for s in state)
+        state = _batched(state, x.dim())
+    elif x.sorted_indices is not None:
+        state = tuple(s.index_select(1, x.sorted_indices) for s in state)
+    # The kernels trust these sizes: a wrong one would have them write where nothing is theirs.
+    given: Any = state if layer.mode == "LSTM" else state[0]
+    layer.check_forward_args(data, given, sizes)
     return steps, state
+
+
+def _first_state(layer: nn.RNNBase, hx: Any) -> State:
+    """Return the given first state as a tuple."""
+    lstm = layer.mode == "LSTM"
+    state = tuple(hx) if isinstance(hx, (tuple, list)) and lstm else (hx,)
+    if len(state) == (2 if lstm else 1) and all(isinstance(s, Tensor) for s in state):
+        return state
+    wanted = "a pair of tensors (h, c)" if lstm else "a tensor h"
+    msg = f"Expected the first state `hx` to be {wanted}, got {shown(hx)}."
+    raise TypeError(msg)
+
+
+def _batched(state: State, rank: int) -> State:
+    """Give the state of an unbatched input an axis for the batch."""
+    if any(s.dim() != rank for s in state):
+        got = ", ".join(f"{s.dim()}-D" for s in state)
+        form = "(layers, batch, size)" if rank == 3 else "(layers, size)"
+        msg = f"Expected a {rank}-D first state {form} for {rank}-D input, got {got}."
+        raise RuntimeError(msg)  # torch's own class of error: in evaluation, torch raises it
+    return state if rank == 3 else tuple(s.unsqueeze(1) for s in state)
 
 
 def leave(layer: nn.RNNBase, x: Tensor | PackedSequence, y: Tensor, state: State) -> Any:

@@ -75,7 +75,8 @@ class SpatialDropout(RateLayer):
             rate: the new rate, in [0, 1].
             neighbours: the layers before and after. Where ``channel_dim`` is not given, ``module``
                 itself (``nn.Dropout2d``) or they must show where the channels are.
-            **options: ``channel_dim`` and ``batch_dim``.
+            **options: ``channel_dim`` and ``batch_dim``. Where ``batch_dim`` is not given, it is
+                that of ``module`` if it has one.
 
         Raises:
             TypeError: if ``module`` is no dropout.
@@ -84,6 +85,8 @@ class SpatialDropout(RateLayer):
         require_dropout_like(cls, module)
         if "channel_dim" not in options:
             options["channel_dim"] = require_channel_dim(cls.__name__, module, neighbours)
+        if isinstance(own := getattr(module, "batch_dim", None), int):
+            options.setdefault("batch_dim", own)
         return cls(rate, **options).adopt(module)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class StochasticDepth(RateLayer):
     @classmethod
     def from_module(cls, module: nn.Module, rate: float, **options: Any) -> Self:
         """Return a wrapper around the residual block ``module``, whose parameters it shares."""
-        return cls(module, rate, **options).train(module.training)
+        return cls(module, rate, **options).adopt(module)
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the block on ``x``, and drop it for some samples in training."""
