@@ -29,6 +29,12 @@ def test_what_replaced_channel_dropout_shows_it_itself():
     assert layers.SpatialDropout.from_module(last, 0.2).channel_dim == -1
 
 
+def test_the_axis_of_the_samples_is_taken_over_unless_it_is_given():
+    time_first = layers.SpatialDropout(0.1, channel_dim=-1, batch_dim=1)
+    assert layers.SpatialDropout.from_module(time_first, 0.2).batch_dim == 1
+    assert layers.SpatialDropout.from_module(time_first, 0.2, batch_dim=0).batch_dim == 0
+
+
 @pytest.mark.parametrize("around", [[], [nn.ReLU()], [nn.Conv2d(1, 1, 1), nn.Linear(1, 1)]])
 def test_where_nothing_shows_it_the_swap_is_declined(around):
     with pytest.raises(ValueError, match="cannot tell the channel axis"):
