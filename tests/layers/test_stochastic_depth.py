@@ -157,3 +157,10 @@ def test_a_library_s_drop_path_is_taken_over():
 
     assert layers.DropPath.from_module(DropPath(), 0.1).scale_by_keep is False
     assert layers.DropPath.from_module(StochasticDepth(), 0.1).mode == "batch"
+
+
+def test_a_block_s_frozen_parts_stay_frozen_when_it_is_wrapped():
+    block = Residual().train()
+    block.linear.eval()
+    layer = layers.StochasticDepth.from_module(block, 0.1)
+    assert (layer.training, block.training, block.linear.training) == (True, True, False)
