@@ -67,6 +67,16 @@ def test_gaussian_inference_is_used_in_evaluation_when_asked():
         assert torch.equal(layer(1e4 * x), torch.relu(layer.bias).expand(4, 3))
 
 
+def test_gaussian_inference_has_gradients_where_a_row_is_all_zero():
+    layer = layers.DropConnectLinear(4, 3, p=0.5, inference="gaussian").eval()
+    x = torch.tensor([[0.0] * 4, [1.0, 2.0, 0.0, 0.0]], requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert torch.equal(y[0], torch.relu(layer.bias))  # nothing is random there
+    for grad in (x.grad, layer.weight.grad, layer.bias.grad):
+        assert bool(grad.isfinite().all())
+
+
 def test_gaussian_inference_compiles_once_for_all_rates():
     backend, graphs = counting()
     layer = layers.DropConnectLinear(20, 3, p=0.5, inference="gaussian", samples=3).eval()
