@@ -25,11 +25,12 @@ class LockedDropout(RateLayer):
         time_dim: the axis of time: 1 for batch-first sequences (B, T, C), 0 for (T, B, C).
 
     Shape:
-        - Input: :math:`(B, T, *)`, :math:`(T, B, *)` or a packed sequence.
+        - Input: :math:`(B, T, C, *)`, :math:`(T, B, C, *)` or a packed sequence of such steps.
         - Output: as the input.
 
     Raises:
-        ValueError: if ``p`` is outside [0, 1].
+        ValueError: if ``p`` is outside [0, 1], or an input has no axis of features beside those of
+            batch and time: whole samples or steps would be dropped.
         TypeError: if ``p`` is not a number.
 
     Example:
@@ -87,6 +88,9 @@ class LockedDropout(RateLayer):
         """Drop features of the sequences ``x`` in training."""
         if not self._drops():
             return x
+        axes = 2 if isinstance(x, PackedSequence) else 3  # packed, those of batch and time are one
+        if x.data.dim() < axes:
+            raise ValueError(_no_sequence(x.data.shape))
         if isinstance(x, PackedSequence):
             noise = self._noise(x.data, [int(x.batch_sizes[0]), *x.data.shape[1:]])
             return x._replace(data=x.data * noise[packed_rows(x)])
@@ -97,6 +101,15 @@ class LockedDropout(RateLayer):
     def extra_repr(self) -> str:
         """The rate and the axis of time."""
         return f"p={self.p:g}, time_dim={self.time_dim}"
+
+
+def _no_sequence(shape: torch.Size) -> str:
+    return (
+        "LockedDropout expected sequences of 3 axes or more, (B, T, C) or (T, B, C), got the shape "
+        f"{tuple(shape)}: the same mask at every step would drop whole samples or steps of it. Use "
+        "Dropout where there are no steps, such as on a last state (B, C), or give one unbatched "
+        "sequence (T, C) an axis for the batch."
+    )
 
 
 def packed_rows(packed: PackedSequence) -> Tensor:
