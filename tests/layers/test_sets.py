@@ -1,5 +1,7 @@
 """What drops members of a set: words, tokens, layers; and masks locked over time."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -37,6 +39,16 @@ def test_a_locked_mask_follows_packed_sequences():
     for row in rows:
         assert bool((y.data[row] == y.data[row[0]]).all())
     assert not torch.equal(y.data[0], y.data[1])
+
+
+@pytest.mark.parametrize("time_dim", [0, 1])
+def test_a_locked_mask_is_refused_where_it_would_drop_whole_samples(time_dim):
+    layer = layers.LockedDropout(0.5, time_dim)
+    for x in (torch.ones(6, 8), torch.ones(6), pack_sequence([torch.ones(3), torch.ones(2)])):
+        with pytest.raises(ValueError, match=r"3 axes or more.*got the shape \(.*Use Dropout"):
+            layer(x)
+        assert layer.eval()(x) is x
+        layer.train()
 
 
 def test_tokens_keep_their_order_and_the_class_token():
@@ -116,6 +128,24 @@ def test_the_layers_of_a_sequential_keep_their_names():
     layer = layers.LayerDrop.from_module(source, 0.5)
     assert list(layer.state_dict()) == list(source.state_dict())
     assert layer[1] is source[1]
+
+
+def test_named_layers_are_reached_by_position():
+    source = nn.Sequential(OrderedDict(first=Slow(), second=Slow(), third=Slow()))
+    stack = layers.LayerDrop.from_module(source, 0.5)
+    assert (stack[0], stack[-1]) == (source.first, source.third)
+    assert list(reversed(stack)) == [source.third, source.second, source.first]
+    with pytest.raises(IndexError, match="index 3 is out of range"):
+        stack[3]
+    stack[1] = new = Slow()
+    assert dict(stack.named_children()) == {"first": stack[0], "second": new, "third": stack[2]}
+
+
+def test_a_layer_left_out_is_in_the_stack_all_the_same():
+    stack = layers.LayerDrop([Slow(), Slow()], 1.0)
+    assert list(stack) == []
+    assert stack[0] in stack
+    assert Slow() not in stack
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -19,8 +19,12 @@ class LayerDrop(RateLayer, nn.ModuleList):
     In training each layer is left out with probability ``p``, for the whole batch, and not
     computed; nothing is scaled. In evaluation all layers run. It is an ``nn.ModuleList`` with the
     same parameter names: whether its owner calls it or iterates over it (``for layer in layers: x =
-    layer(x)``), or over a slice of it, left-out layers are left out. To reach all layers in
-    training mode too, use ``children()`` or an index.
+    layer(x)``), or over a slice of it, left-out layers are left out.
+
+    In training, then, whatever iterates gets some of the layers: ``zip(layers, norms)`` pairs them
+    wrongly, and ``nn.ModuleList(layers)`` or ``layers + others`` copies what one draw left. To
+    reach all layers at any time, use ``children()``, ``reversed()``, ``in`` or an index, which
+    counts positions whatever the names are.
 
     Compiled code cannot leave out a layer by chance: there all layers are computed and
     ``torch.where`` chooses. A layer left out has no gradient, so under DDP say
@@ -99,6 +103,15 @@ class LayerDrop(RateLayer, nn.ModuleList):
         if layers[index] == layers:  # `self.layers[:depth]`: compiled code can make no module
             return self
         return type(self)(layers[index], self._p).adopt(self)
+
+    def __contains__(self, layer: object) -> bool:
+        """Say whether a layer is in the stack, left out or not."""
+        return any(layer is each for each in self.children())
+
+    def _get_abs_string_index(self, idx: Any) -> str:
+        # torch takes positions for names, but the layers of an nn.Sequential may have others.
+        position: str = super()._get_abs_string_index(idx)  # type: ignore[no-untyped-call]  # torch's
+        return list(self._modules)[int(position)]
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run the layers one after the other."""
