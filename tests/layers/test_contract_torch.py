@@ -102,6 +102,17 @@ def test_built_on_the_meta_device_and_loaded_it_holds_its_rate(case):
     assert first(layer(case.x())).isfinite().all()
 
 
+@compiled_cases
+def test_built_on_the_meta_device_and_assigned_it_runs_compiled(case):
+    values = case.make(0.1).state_dict()
+    with torch.device("meta"):
+        layer = case.make(0.3)
+    layer.load_state_dict(values, assign=True)
+    layer.p = 0.5
+    backend, _ = counting()
+    assert first(torch.compile(layer, backend=backend)(case.x())).isfinite().all()
+
+
 @every
 def test_copies_and_pickles_hold_rate_and_values(case):
     layer, x = case.make(0.3), case.x()

@@ -77,6 +77,12 @@ def test_gaussian_inference_has_gradients_where_a_row_is_all_zero():
         assert bool(grad.isfinite().all())
 
 
+def test_gaussian_inference_of_a_layer_built_on_the_meta_device():
+    layer = layers.DropConnectLinear(4, 3, p=0.3, inference="gaussian", device="meta").to("meta")
+    layer.load_state_dict(nn.Linear(4, 3).state_dict(), assign=True)
+    assert layer.eval()(torch.ones(2, 4)).isfinite().all()
+
+
 def test_gaussian_inference_compiles_once_for_all_rates():
     backend, graphs = counting()
     layer = layers.DropConnectLinear(20, 3, p=0.5, inference="gaussian", samples=3).eval()

@@ -176,8 +176,13 @@ def require_dropout_like(cls: type, module: nn.Module) -> None:
 
 
 def rate_tensor(rate: float, device: torch.device | None = None) -> Tensor:
-    """Return a rate as a 0-dim tensor that compiled code can read."""
+    """Return a rate as a 0-dim tensor that compiled code can read.
+
+    Never on the meta device, from where weights that are loaded by ``assign=True`` would not take
+    it along: a 0-dim tensor on the CPU works anywhere.
+    """
     if torch.is_inference_mode_enabled():  # where it could not be set outside of it
         with torch.inference_mode(mode=False):
-            return torch.full((), rate, dtype=torch.float32, device=device)
-    return torch.full((), rate, dtype=torch.float32, device=device)
+            return rate_tensor(rate, device)
+    made = torch.full((), rate, dtype=torch.float32, device=device)
+    return torch.full((), rate, dtype=torch.float32, device="cpu") if made.is_meta else made
