@@ -17,7 +17,7 @@ from torch import nn
 
 from thinned.app.data import SklearnData
 from thinned.app.models import Task
-from thinned.callbacks import DropoutScheduler, LayerSwap
+from thinned.callbacks import LayerSwap
 
 
 class Rows(nn.Module):
@@ -46,7 +46,7 @@ def train(cell, callbacks, epochs):
 
 def main(cell="GRU", epochs=25):
     for variant in (None, "variational", "weight_drop"):
-        callbacks = [] if variant is None else [LayerSwap({cell: variant}), DropoutScheduler(0.2)]
+        callbacks = [] if variant is None else [LayerSwap({cell: variant}, rate=0.2)]
         end = train(cell, callbacks, epochs)
         print(f"{cell}, {variant or 'as it is':12s} val_loss {end['val_loss']:.3f}")
 
