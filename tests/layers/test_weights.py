@@ -163,3 +163,80 @@ def test_rates_0_and_1_are_not_learned(rate):
 def test_a_rate_out_of_the_learned_range_is_refused():
     with pytest.raises(ValueError, match=r"between `floor` 0\.01 and `ceiling` 0\.8, got 0\.95"):
         layers.ConcreteDropout(0.95)
+
+
+def test_a_rate_set_outside_of_the_bounds_is_the_nearer_bound_and_0_is_off():
+    layer = layers.ConcreteDropout(0.2, floor=0.05, ceiling=0.5)
+    for asked, held in ((1e-9, 0.05), (0.05, 0.05), (0.3, 0.3), (0.5, 0.5), (0.97, 0.5)):
+        layer.p = asked
+        assert layer.p == pytest.approx(held, abs=1e-4)
+        layer(torch.ones(50)).sum().backward()
+        assert layer.logit.grad.item() != 0.0  # learned from there on
+        layer.logit.grad = None
+    for exact in (0.0, 1.0):
+        layer.p = exact
+        assert layer.p == exact
+        assert layer.logit.isfinite()
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+@pytest.mark.parametrize("algorithm", [torch.optim.SGD, torch.optim.Adam])
+def test_rates_0_and_1_outlive_weight_decay_and_averaging(rate, algorithm):
+    layer = layers.ConcreteDropout(rate)
+    optimizer = algorithm(layer.parameters(), lr=0.1, weight_decay=0.01)
+    averaged = torch.optim.swa_utils.AveragedModel(layer)
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(torch.ones(5)).sum().backward()
+        optimizer.step()
+        averaged.update_parameters(layer)
+    for each in (layer, averaged.module):
+        assert each.p == rate
+        assert each.logit.isfinite()
+        assert torch.equal(each(torch.ones(5)), torch.full((5,), 1.0 - rate))
+
+
+@pytest.mark.parametrize("logit", [-1.2345678, 0.0, 1e-20, 3.7, -19.3, 40.0])
+def test_a_learned_rate_comes_back_to_the_bit(logit):
+    layer = layers.ConcreteDropout(0.2)
+    with torch.no_grad():
+        layer.logit.fill_(logit)
+    learned, rate = layer.logit.detach().clone(), layer.p
+    for other in (0.0, 0.31, 0.0, 0.97, 0.5, 1.0):  # as a search for live sites does
+        layer.p = other
+    layer.p = rate
+    assert torch.equal(layer.logit, learned)
+    assert layer.p == rate
+
+
+def test_a_rate_may_move_between_a_forward_and_its_backward():
+    layer, x = layers.ConcreteDropout(0.2), torch.randn(64, 20)
+    expected, found = [], []
+    for grads, rate in ((expected, 0.2), (found, 0.6)):
+        layer.p, layer.logit.grad = 0.2, None
+        torch.manual_seed(0)
+        loss = layer(x).square().mean()
+        layer.p = rate
+        loss.backward()
+        grads.append(layer.logit.grad)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_rate_that_was_set_comes_back_to_the_bit():
+    for k in range(1, 100):
+        layer = layers.ConcreteDropout(0.01 + 0.0079 * k)
+        first, rate = layer.logit.detach().clone(), layer.p
+        layer.p = 0.31
+        layer.p = rate
+        assert torch.equal(layer.logit, first)
+
+
+def test_a_checkpoint_says_whether_the_rate_is_learned_or_fixed():
+    for saved in (0.0, 1.0, 0.3):
+        state = layers.ConcreteDropout(saved).state_dict()
+        assert list(state) == ["logit"]
+        for before in (0.0, 1.0, 0.2):
+            layer = layers.ConcreteDropout(before)
+            layer.load_state_dict(state)
+            assert layer.p == pytest.approx(saved)
+            assert layer.logit.isfinite()
