@@ -103,10 +103,12 @@ def test_built_on_the_meta_device_and_loaded_it_holds_its_rate(case):
 
 
 @compiled_cases
-def test_built_on_the_meta_device_and_assigned_it_runs_compiled(case):
+@pytest.mark.parametrize("built", [True, False])
+def test_built_on_the_meta_device_or_moved_and_assigned_it_runs_compiled(case, built):
     values = case.make(0.1).state_dict()
-    with torch.device("meta"):
+    with torch.device("meta" if built else "cpu"):
         layer = case.make(0.3)
+    layer = layer if built else layer.to("meta")
     layer.load_state_dict(values, assign=True)
     layer.p = 0.5
     backend, _ = counting()

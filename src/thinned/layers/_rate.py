@@ -118,6 +118,12 @@ class RateLayer(nn.Module):
         self._hold(self._p, fn(self._held.tensor).device)
         return self
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, meta: Any, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, meta, *args)
+        # Weights that are assigned to a layer moved to the meta device do not take the rate along.
+        if self._held.tensor.is_meta and meta.get("assign_to_params_buffers"):
+            self._hold(self._p, torch.device("cpu"))
+
     def extra_repr(self) -> str:
         """The rate, as ``nn.Dropout`` shows it."""
         return f"p={self.p:g}"
@@ -178,11 +184,13 @@ def require_dropout_like(cls: type, module: nn.Module) -> None:
 def rate_tensor(rate: float, device: torch.device | None = None) -> Tensor:
     """Return a rate as a 0-dim tensor that compiled code can read.
 
-    Never on the meta device, from where weights that are loaded by ``assign=True`` would not take
-    it along: a 0-dim tensor on the CPU works anywhere.
+    Without a device it is never made on the meta device, from where it would not follow weights
+    that are put in place later: a 0-dim tensor on the CPU works anywhere.
     """
     if torch.is_inference_mode_enabled():  # where it could not be set outside of it
         with torch.inference_mode(mode=False):
             return rate_tensor(rate, device)
     made = torch.full((), rate, dtype=torch.float32, device=device)
-    return torch.full((), rate, dtype=torch.float32, device="cpu") if made.is_meta else made
+    if device is None and made.is_meta:
+        return torch.full((), rate, dtype=torch.float32, device="cpu")
+    return made
