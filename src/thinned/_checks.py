@@ -81,16 +81,28 @@ def check_count(name: str, value: Any, least: int = 1, *, what: str = "a whole n
 
 def check_choice(name: str, value: Any, choices: Any) -> str:
     """Return ``value`` if it is one of ``choices``, else raise with the nearest one."""
-    import difflib
-
     known = [str(each) for each in choices]
     if isinstance(value, str) and value in known:
         return str(value)
-    near = difflib.get_close_matches(value if isinstance(value, str) else shown(value), known, n=1)
-    did = f" Did you mean {near[0]!r}?" if near else ""
+    did = nearest(value if isinstance(value, str) else shown(value), known)
     listed = ", ".join(repr(k) for k in known)
     msg = f"Expected `{name}` to be one of {listed}, got {shown(value)}.{did}"
     raise ValueError(msg)
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """Return `` Did you mean ...?`` with the most similar of the known names, or nothing.
+
+    Example:
+        >>> nearest("linaer", ["linear", "cosine"])
+        " Did you mean 'linear'?"
+        >>> nearest("xyz", ["linear", "cosine"])
+        ''
+    """
+    import difflib
+
+    found = difflib.get_close_matches(str(name), [str(item) for item in known], n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def check_path(name: str, value: Any) -> Path:

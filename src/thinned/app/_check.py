@@ -13,7 +13,9 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from ._errors import ConfigError, nearest, unknown_key
+from thinned._checks import nearest
+
+from ._errors import ConfigError, unknown_key
 from ._fields import Field, kind_of
 from ._schemas import SCHEMAS
 from ._targets import check_target

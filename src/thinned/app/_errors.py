@@ -1,28 +1,16 @@
 """What is wrong with a configuration, in one line."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from thinned._checks import nearest
 
 from ._conf import groups
 
 
 class ConfigError(ValueError):
     """A configuration that cannot run; the message has key, value, what is allowed, the fix."""
-
-
-def nearest(name: Any, known: Iterable[Any]) -> str:
-    """Return `` Did you mean ...?`` with the most similar of the known names, or nothing.
-
-    Example:
-        >>> nearest("linaer", ["linear", "cosine"])
-        " Did you mean 'linear'?"
-        >>> nearest("xyz", ["linear", "cosine"])
-        ''
-    """
-    found = difflib.get_close_matches(str(name), [str(item) for item in known], n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def explain(error: BaseException, words: Iterable[str] = ()) -> str | None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from ._errors import ConfigError, nearest
+from thinned._checks import nearest
+
+from ._errors import ConfigError
 
 
 class ObjectiveCheck(pl.Callback):

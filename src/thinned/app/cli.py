@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from ._errors import nearest
+from thinned._checks import nearest
 
 _COMMANDS = {
     "train": "fit a network on real data with scheduled dropout; -m for many runs",

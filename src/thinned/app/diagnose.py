@@ -9,8 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from thinned._checks import nearest
+
 from ._command import FOUND, OK, guarded, parser, show
-from ._errors import nearest
 
 _EXAMPLES = (
     "thinned diagnose my_package.models:build",

@@ -1,8 +1,9 @@
 """Which logged metric is watched, and which probe figure belongs to which validation figure."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
+
+from thinned._checks import nearest
 
 from ._lightning import callbacks_of, lightning_class
 
@@ -96,11 +97,9 @@ def _present(monitor: str, keys: list[str]) -> str:
             f"Log it: self.log({monitor!r}, ...) in validation_step."
         )
         raise ValueError(msg)
-    near = difflib.get_close_matches(monitor, keys, n=1)
-    did = f" Did you mean {near[0]!r}?" if near else ""
     msg = (
-        f"Expected `monitor` to be a key that validation logs, got {monitor!r}.{did} "
-        f"Logged: {_listed(keys)}."
+        f"Expected `monitor` to be a key that validation logs, got {monitor!r}."
+        f"{nearest(monitor, keys)} Logged: {_listed(keys)}."
     )
     raise ValueError(msg)
 

@@ -1,10 +1,10 @@
 """Which choices set the runs of a sweep apart: what the arms of a comparison are."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from thinned._checks import nearest
 from thinned.report._record import Record
 
 # What differs between the runs of any sweep and says nothing of the model.
@@ -92,12 +92,10 @@ def _check_setting(key: str, settings: Sequence[Mapping[str, Any]]) -> None:
     known = {each: None for setting in settings for each in setting}
     if key in known:
         return
-    near = difflib.get_close_matches(key, list(known), n=1)
-    did = f" Did you mean {near[0]!r}?" if near else ""
     typed = ", ".join(repr(each) for each in _varying(settings))
     msg = (
-        f"Expected `by` to be settings of the runs, got {key!r}, which none has.{did} "
-        f"The runs differ in: {typed or 'nothing but seeds and names'}."
+        f"Expected `by` to be settings of the runs, got {key!r}, which none has."
+        f"{nearest(key, known)} The runs differ in: {typed or 'nothing but seeds and names'}."
     )
     raise ValueError(msg)
 

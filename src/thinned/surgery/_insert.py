@@ -15,6 +15,7 @@ from thinned.surgery._flow import record
 from thinned.surgery._insert_after import plan_after
 from thinned.surgery._insert_blocks import drop_blocks, find_blocks
 from thinned.surgery._insert_layers import AUTO, Chosen, hooks
+from thinned.surgery._keys import Key
 from thinned.surgery._patterns import EVERYTHING, as_patterns
 from thinned.surgery._placement import NO_TRACE, Plan
 from thinned.surgery._placement_flow import plan_by_flow
@@ -22,7 +23,6 @@ from thinned.surgery._placement_structure import plan_by_structure
 from thinned.surgery._places import Scope, holdings
 from thinned.surgery._run_example import as_arguments, evaluated
 from thinned.surgery._structure import is_chain
-from thinned.surgery._swap_values import Key
 
 USUAL = 0.1  # the rate where nobody gives one
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from thinned._checks import shown
+from thinned.surgery._keys import Key, key_matches, none_of
 from thinned.surgery._placement import (
     BATCH_FIRST,
     FEATURE_MAP,
@@ -18,9 +19,8 @@ from thinned.surgery._placement import (
     Row,
     Spot,
 )
-from thinned.surgery._places import Scope, none_of, places
+from thinned.surgery._places import Scope, places
 from thinned.surgery._structure import output_layer
-from thinned.surgery._swap_values import Key, key_matches
 
 INPUT = "input"
 

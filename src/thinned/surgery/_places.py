@@ -1,16 +1,13 @@
 """The modules of a model with all the places where each of them stands."""
 
-import difflib
-import fnmatch
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from thinned._errors import NoEffectError
 from thinned.surgery._patterns import any_matches, normalize
 
 
@@ -95,23 +92,3 @@ def holdings(model: nn.Module) -> str:
     """Say in a line what a model holds: its leaf classes and how many of each."""
     leaves = [type(m).__name__ for m in model.modules() if not any(True for _ in m.children())]
     return ", ".join(f"{name} x{count}" for name, count in Counter(leaves).items())
-
-
-def none_of(model: nn.Module, keys: Iterable[type | str], scope: Scope) -> NoEffectError:
-    """Say that no module in scope is of these classes, what the model holds, and what is near."""
-    keys = list(keys)
-    names = [key if isinstance(key, str) else key.__name__ for key in keys]
-    held = {type(place.module).__name__ for place in places(model)}
-    near = [n for name in names for n in difflib.get_close_matches(name, held, n=1)]
-    msg = f"Expected a module of {', '.join(map(repr, names))} in {scope}, found none. "
-    if any(_is_of(model, key) for key in keys):
-        msg += f"The model itself is a {type(model).__name__}, and has no parent that could hold "
-        return NoEffectError(f"{msg}another: give it one, torch.nn.Sequential(model).")
-    msg += f"The model holds: {holdings(model)}."
-    return NoEffectError(msg + (f" Did you mean {near[0]!r}?" if near else ""))
-
-
-def _is_of(module: nn.Module, key: type | str) -> bool:
-    if isinstance(key, str):
-        return fnmatch.fnmatchcase(type(module).__name__, key)
-    return isinstance(module, key)

@@ -1,12 +1,11 @@
 """The sites of a model: a sequence that filters and prints."""
 
 import dataclasses
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
-from thinned._checks import check_choice, one_or_many
+from thinned._checks import check_choice, nearest, one_or_many
 from thinned._errors import NoEffectError
 from thinned.surgery._functional import OutOfReach
 from thinned.surgery._patterns import EVERYTHING, any_matches, as_patterns, group_name, split_name
@@ -164,7 +163,5 @@ def no_sites(
     shown = ", ".join(paths[:8]) + (f", ... ({len(paths)} in all)" if len(paths) > 8 else "")
     msg += f" The model holds: {shown}."
     words = {word for site in held for word in site.path.replace(":", ".").split(".")}
-    near = [n for p in include for n in difflib.get_close_matches(p.strip("*."), words, n=1)]
-    if near:
-        msg += f" Did you mean {near[0]!r}?"
-    return NoEffectError(msg)
+    hints = (nearest(pattern.strip("*."), words) for pattern in include)
+    return NoEffectError(msg + next(filter(None, hints), ""))

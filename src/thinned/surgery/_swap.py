@@ -12,11 +12,12 @@ from thinned.surgery._changes import Change, Exchanged
 from thinned.surgery._edit import Edit
 from thinned.surgery._editable import editable
 from thinned.surgery._hand_over import same_state
+from thinned.surgery._keys import Key, key_matches, none_of
 from thinned.surgery._patterns import EVERYTHING, as_patterns
-from thinned.surgery._places import Place, Scope, none_of, places
+from thinned.surgery._places import Place, Scope, places
 from thinned.surgery._structure import output_layer
 from thinned.surgery._swap_rules import never_called, readers_of_rates, refusal
-from thinned.surgery._swap_values import Key, Policy, Value, as_value, key_matches
+from thinned.surgery._swap_values import Policy, Value, as_value
 
 
 def swap(

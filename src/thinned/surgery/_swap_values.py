@@ -1,6 +1,5 @@
-"""What a swap's key matches, and what its value makes."""
+"""What the value of a swap makes."""
 
-import fnmatch
 import functools
 import weakref
 from collections.abc import Callable, Mapping
@@ -17,22 +16,7 @@ from thinned.surgery._partial import taken_apart
 from thinned.surgery._places import Place
 from thinned.surgery._structure import neighbours
 
-Key = str | type[nn.Module]
 Policy = Callable[[nn.Module], nn.Module | None]
-
-
-def key_matches(key: Key, module: nn.Module) -> bool:
-    """Say whether a key means this module: a class its subclasses too, a name exactly, or a glob.
-
-    Example:
-        >>> key_matches("Dropout", nn.Dropout()), key_matches("Dropout", nn.Dropout2d())
-        (True, False)
-        >>> key_matches("Dropout*", nn.Dropout2d()), key_matches(nn.Linear, nn.Linear(1, 1))
-        (True, True)
-    """
-    if isinstance(key, str):
-        return fnmatch.fnmatchcase(type(module).__name__, key)
-    return isinstance(module, key)
 
 
 @dataclass(frozen=True)
