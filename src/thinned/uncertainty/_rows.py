@@ -35,10 +35,6 @@ def rows_at(x: Any, rows: list[int]) -> Any:
     return tree_map(lambda v: v[rows] if isinstance(v, Tensor) else v, x)
 
 
-def copied(x: Any) -> Any:
-    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, x)
-
-
 def is_pair(one: Tensor, other: Tensor, pair: Tensor) -> bool:
     """Say whether two rows predicted together are what each is by itself."""
     if not one.dim() or one.shape != other.shape:

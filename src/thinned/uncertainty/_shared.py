@@ -10,12 +10,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from thinned._generators import generators_kept, seed_everything
 from thinned._log import logger
+from thinned.surgery._run_example import fresh
 from thinned.surgery._trace import call
 from thinned.uncertainty._flow import UnlikeShownError
 from thinned.uncertainty._kept import Kept
 from thinned.uncertainty._output import output_of
 from thinned.uncertainty._prefix import Operator, is_composite, is_random, tensors
-from thinned.uncertainty._rows import are_equal, copied, is_pair, joined, two_rows
+from thinned.uncertainty._rows import are_equal, is_pair, joined, two_rows
 from thinned.uncertainty._sampling import sampling
 
 
@@ -186,4 +187,4 @@ def _seeded(model: nn.Module, x: Any) -> Tensor:
 
 
 def _output(model: nn.Module, x: Any) -> Tensor:
-    return output_of(call(model, copied(x)))  # it may write into its input, which is asked again
+    return output_of(call(model, fresh(x)))  # it may write into its input, which is asked again
