@@ -25,7 +25,6 @@ from ._probe_lightning import (
     validation_logged,
     validation_step_count,
     validation_will_run,
-    validations,
 )
 from ._probe_noise import Noise
 from ._probe_units import Units
@@ -158,8 +157,7 @@ class OverfittingMonitor(pl.Callback):
 
     @override
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        planned = progress(trainer).batches_planned
-        if not validation_will_run(trainer) or validations(trainer, planned) == 0:
+        if not validation_will_run(trainer, progress(trainer).batches_planned):
             self._warn("No validation will run, so overfitting is not measured: give a val loader.")
             return
         self._noise = self._find_noise(pl_module)

@@ -92,10 +92,12 @@ def val_loaders(trainer: Any) -> list[tuple[Any, float]]:
     return list(zip(loaders, loop._max_batches, strict=False))
 
 
-def validation_will_run(trainer: Any) -> bool:
-    """Say whether this fit has a validation before it ends."""
+def validation_will_run(trainer: Any, planned_batches: int | None) -> bool:
+    """Say whether this fit, of so many batches if that is known, has a validation."""
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
     if every is not None and epochs not in (None, -1) and every > epochs:
+        return False
+    if validations(trainer, planned_batches) == 0:
         return False
     loop = trainer.fit_loop.epoch_loop.val_loop
     batches = loop._max_batches

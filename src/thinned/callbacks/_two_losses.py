@@ -52,8 +52,7 @@ class TwoLosses:
         Raises:
             ValueError: if none will run.
         """
-        count = validations(trainer, planned_batches)
-        if not validation_will_run(trainer) or count == 0:
+        if not validation_will_run(trainer, planned_batches):
             msg = (
                 "Expected validations to adapt the rate by, found that none will run. Give fit a "
                 "validation loader and the model a validation_step that logs a loss; and let the "
@@ -61,6 +60,7 @@ class TwoLosses:
                 "max_steps end the training."
             )
             raise ValueError(msg)
+        count = validations(trainer, planned_batches)
         if count is not None and count < FEW:
             logger.warning(
                 "dropout adapts at %d validations only, in large steps: it wants some tens of them "
