@@ -3,7 +3,7 @@
 import functools
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from thinned._checks import check_number
 from thinned._log import logger
 from thinned.schedules import as_schedule
-from thinned.surgery import RateScale, SiteList, as_patterns, chosen
+from thinned.surgery import RateScale, Site, SiteList, as_patterns, chosen
 from thinned.surgery._site_list import checked_kinds
 
 from ._lightning import progress
@@ -68,6 +68,7 @@ class ScaleRates(RateCallback):
         )
         self.total_steps = as_length(total_steps)
         self._scale: RateScale | None = None
+        self._left = _Left()
 
     @property
     def groups(self) -> dict[str, SiteList]:
@@ -86,13 +87,16 @@ class ScaleRates(RateCallback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the first rates."""
-        self._set(trainer, pl_module)
+        self._set(trainer)
+        if self._scale is not None:
+            known = _SCALED.setdefault(pl_module, {})
+            known.update(dict.fromkeys(self._scale.base, self._left))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Set the rates of this step, and log the largest."""
-        self._set(trainer, pl_module)
+        self._set(trainer)
         self._log(trainer)
 
     def _verified(self) -> dict[str, float]:
@@ -102,14 +106,14 @@ class ScaleRates(RateCallback):
         sites = self._choice(model)
         known = _SCALED.get(model, {})
         base = {
-            site.path: rate
+            site.path: known[site.path].base[site.path]
             for site in sites
-            for rate, factor in [known.get(site.path, (0.0, 0.0))]
-            if rate and abs(site.rate - min(1.0, rate * factor)) < 1e-6
+            if site.path in known and known[site.path].stands_at(site)
         }
         self._scale = RateScale(sites, base=base or None)
+        self._left = _Left(dict(self._scale.base))
 
-    def _set(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def _set(self, trainer: pl.Trainer) -> None:
         if self._scale is not None:
             now = progress(trainer, self.total_steps).fraction
             if now is None and getattr(self._factor, "needs_progress", True):
@@ -117,14 +121,25 @@ class ScaleRates(RateCallback):
             factor = float(self._factor(0.0 if now is None else now))
             if factor != self._scale.factor:
                 self._scale(factor)
-                left = {path: (rate, factor) for path, rate in self._scale.base.items()}
-                _SCALED.setdefault(model, {}).update(left)
+                self._left.factor = factor
 
 
-_SCALED: "weakref.WeakKeyDictionary[pl.LightningModule, dict[str, tuple[float, float]]]" = (
+@dataclass
+class _Left:
+    """What a callback leaves in a model: the rates that it came with, by path, and the factor."""
+
+    base: dict[str, float] = field(default_factory=dict)
+    factor: float = 1.0
+
+    def stands_at(self, site: Site) -> bool:
+        """Say whether the site holds what was left there: nobody has set it since."""
+        return abs(site.rate - min(1.0, self.base[site.path] * self.factor)) < 1e-6
+
+
+_SCALED: "weakref.WeakKeyDictionary[pl.LightningModule, dict[str, _Left]]" = (
     weakref.WeakKeyDictionary()
 )
-"""Path to the rate that a model came with, and the factor that it was left with."""
+"""Of each model, by path, what was left there last."""
 
 
 def _as_factor(factor: Any) -> Callable[[float], Any]:
