@@ -47,7 +47,7 @@ def answer(record: Record) -> Answer:
     """Say what a run comes to."""
     metric = main_metric(record)
     went = course(record, metric) if metric else None
-    since = diverged(record, metric) if metric else None
+    since = diverged(record, metric)
     said = judge(record)
     if said is not None and since is not None:
         found = _diverged(said, since)

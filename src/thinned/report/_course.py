@@ -59,7 +59,7 @@ def course(record: Record, metric: str) -> Course | None:
     return Course(metric, mode, best, best_epoch, last, last_epoch, diverged(record, metric))
 
 
-def diverged(record: Record, metric: str) -> float | None:
+def diverged(record: Record, metric: str | None) -> float | None:
     """The epoch from which on a metric was NaN or infinite; None where it ended finite.
 
     Example:
@@ -71,7 +71,7 @@ def diverged(record: Record, metric: str) -> float | None:
         3
     """
     since = None
-    for epoch, value in reversed(record.series(metric)):
+    for epoch, value in reversed(record.series(metric) if metric else []):
         if math.isfinite(value):
             break
         since = epoch

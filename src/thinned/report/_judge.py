@@ -32,7 +32,7 @@ def judge(record: Record) -> Verdict | None:
         The verdict, or None where validation or training metrics are missing.
     """
     metric = main_metric(record)
-    since = diverged(record, metric) if metric else None
+    since = diverged(record, metric)
     if metric is not None and since is not None:
         return _diverged(record, metric, since)
     if record.verdict is not None:

@@ -38,8 +38,7 @@ def write_page(run: str | Path | Record, out: str | Path | None = None) -> Path:
 def page(record: Record) -> str:
     """Make the page of one run, as text."""
     drawn = run_figures(record)
-    metric = main_metric(record)
-    status = ended(record, diverged(record, metric) if metric else None)
+    status = ended(record, diverged(record, main_metric(record)))
     sites = [
         [
             site.get("path"),

@@ -66,7 +66,8 @@ class Chosen:
         if chosen.elements:
             chosen._require_free_standing()
         elif layer is not None and rest:  # blocks get hooks of ours: this checks the options
-            layer(*[nn.Identity()] * issubclass(layer, StochasticDepth), **rest)
+            block = (nn.Identity(),) if issubclass(layer, StochasticDepth) else ()
+            layer(*block, **rest)
         return chosen
 
     @property
