@@ -9,7 +9,7 @@ import torchmetrics
 import thinned
 from helpers import probing, tiny
 from thinned.callbacks import OverfittingMonitor, RunRecord
-from thinned.metrics import VERDICTS
+from thinned.metrics import VERDICTS, verdict
 
 
 @pytest.fixture(params=probing.NAMESPACES)
@@ -82,18 +82,19 @@ def test_every_second_validation(plain):
     assert all("val_loss" in r and "overfit/gl" in r for r in monitor.history)
 
 
-def test_several_monitors_and_a_checkpoint_of_plain_types(plain, tmp_path):
+def test_a_checkpoint_of_plain_types(plain, tmp_path):
     pl = probing.lightning()
-    one, two = OverfittingMonitor("val_loss"), OverfittingMonitor()
+    one = OverfittingMonitor("val_loss")
     keep = pl.callbacks.ModelCheckpoint(tmp_path)
-    trainer = probing.fit(pl, probing.build(plain), [one, two, keep])
+    trainer = probing.fit(pl, probing.build(plain), [one, keep])
+    assert trainer.current_epoch == 2
     loaded = torch.load(keep.best_model_path, weights_only=True)
     assert loaded["callbacks"][one.state_key]["history"] == one.history
-    assert one.state_key != two.state_key
+    assert one.state_key != OverfittingMonitor().state_key
     resumed = OverfittingMonitor("val_loss")
     model = probing.build(plain)
     again = pl.Trainer(
-        callbacks=[resumed, OverfittingMonitor()],
+        callbacks=[resumed],
         logger=False,
         enable_checkpointing=False,
         accelerator="cpu",
@@ -109,7 +110,18 @@ def test_several_monitors_and_a_checkpoint_of_plain_types(plain, tmp_path):
         )
     assert resumed.history[:2] == one.history
     assert [r["epoch"] for r in resumed.history] == [0, 1, 2]
-    assert trainer.current_epoch == 2
+
+
+def test_a_second_monitor_is_refused_and_a_second_verdict_needs_none():
+    both = [*thinned.regularize(0.1), OverfittingMonitor("val_acc", "max")]
+    module = tiny.TinyModule()
+    before = tiny.weights(module)
+    with pytest.raises(ValueError, match=r"one OverfittingMonitor .*got 2: .*None.*'val_acc'"):
+        tiny.fit(both, module=module)
+    assert tiny.same_weights(before, tiny.weights(module)), "before the first step"
+    one = OverfittingMonitor("val_loss")
+    tiny.fit([one], max_epochs=4)
+    assert verdict(one.history, "val_acc", "max") != one.verdict
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
@@ -412,14 +424,18 @@ def test_a_training_set_that_augments_hides_a_part_of_the_gap():
             return x + 0.5 * torch.randn(6), y
 
     clean = torch.utils.data.DataLoader(Augmented.inner, 16)
-    both = [OverfittingMonitor(probe=1.0), OverfittingMonitor("val_loss", probe=clean)]
-    model = probing.build(probing.module_class(pl))
-    model.net[3].p = 0.0
-    loader = probing.train_loader(Augmented())
+
+    def gap(probe):
+        monitor = OverfittingMonitor(probe=probe)
+        model = probing.build(probing.module_class(pl))
+        model.net[3].p = 0.0
+        loader = probing.train_loader(Augmented())
+        probing.fit(pl, model, [monitor], loaders=loader, max_epochs=15)
+        return monitor.history[-1]["overfit/gap/val_loss"]
+
     with pytest.warns(UserWarning, match="the gap is understated"):
-        probing.fit(pl, model, both, loaders=loader, max_epochs=15)
-    augmented, fair = (m.history[-1]["overfit/gap/val_loss"] for m in both)
-    assert augmented < fair - 0.02
+        augmented = gap(1.0)
+    assert augmented < gap(clean) - 0.02
 
 
 def test_the_verdict_is_told_once(monkeypatch, tmp_path):

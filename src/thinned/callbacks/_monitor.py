@@ -16,7 +16,7 @@ from thinned.surgery import SiteList
 from . import _monitor_show as show
 from ._lightning import all_callbacks, progress
 from ._log_values import publish, send
-from ._monitor_keys import in_front, stale_between, watched
+from ._monitor_keys import in_front, refuse_second, stale_between, watched
 from ._monitor_rows import Row, check_numbers, checked_loaders, judged, measured, robustness
 from ._probe import Probe, Reading, merged
 from ._probe_lightning import (
@@ -79,7 +79,8 @@ class OverfittingMonitor(pl.Callback):
 
     Raises:
         ValueError: at the first validation that logs (the sanity check counts), if ``monitor`` is
-            not logged; at the start, if several training loaders leave open which one to probe.
+            not logged; at the start, if several training loaders leave open which one to probe, or
+            the trainer has a second monitor.
         RuntimeError: at the start, if ``validation_step`` cannot read a training batch, or if this
             Lightning's inside is not as the probe knows it.
 
@@ -149,6 +150,7 @@ class OverfittingMonitor(pl.Callback):
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if stage == "fit":
             check_lightning(trainer)
+            refuse_second(trainer, OverfittingMonitor)
             trainer.callbacks = in_front(trainer, self)
             self.monitor, self.mode = self._asked
             self._known, self._lost = False, False

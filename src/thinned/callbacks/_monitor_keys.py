@@ -130,6 +130,23 @@ def stale_between(trainer: Any, every: int) -> str:
     )
 
 
+def refuse_second(trainer: Any, kind: type) -> None:
+    """Refuse two monitors in one trainer: their probes and verdicts would share the logged keys.
+
+    Raises:
+        ValueError: naming both.
+    """
+    found = [callback.state_key for callback in trainer.callbacks if isinstance(callback, kind)]
+    if len(found) > 1:
+        msg = (
+            f"Expected one OverfittingMonitor in a trainer (`regularize` brings one), got "
+            f"{len(found)}: {', '.join(found)}. Leave one: it measures every metric that "
+            "validation logs. A verdict by another metric is "
+            "`thinned.metrics.verdict(monitor.history, 'val_acc', 'max')`."
+        )
+        raise ValueError(msg)
+
+
 def in_front(trainer: Any, callback: Any) -> list[Any]:
     """The trainer's callbacks, with ours before those that read metrics when validation ends."""
     readers = tuple(lightning_class(trainer, k) for k in ("EarlyStopping", "Checkpoint"))
