@@ -42,6 +42,30 @@ def test_records_a_run_of_either_namespace(tmp_path, namespace):
     assert record.environment["torch"] == torch.__version__
 
 
+@pytest.mark.parametrize(
+    ("options", "epoch"),
+    [
+        ({"max_epochs": 3}, 3.0),
+        ({"max_steps": 6}, 1.5),
+        ({"max_steps": 8}, 2.0),
+        ({"max_epochs": 9, "stop": 1}, 2.0),
+    ],
+    ids=str,
+)
+def test_the_last_rates_stand_where_training_ended(tmp_path, monkeypatch, options, epoch):
+    monkeypatch.setattr("thinned.callbacks._run_record.RATE_ROWS", 1)
+    options = dict(options)
+    stop = options.pop("stop", None)
+
+    class Stops(tiny.TinyModule):
+        def on_train_epoch_end(self):
+            self.trainer.should_stop = self.current_epoch == stop
+
+    tiny.fit([lean(tmp_path), DropoutScheduler(0.4)], module=Stops(), **options)
+    rows = read_record(tmp_path).rates
+    assert [row.epoch for row in rows] == [0.0, epoch]
+
+
 def test_the_recorded_rates_are_those_that_the_modules_held(tmp_path):
     held = []
 

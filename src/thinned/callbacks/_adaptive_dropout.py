@@ -16,7 +16,7 @@ from thinned.surgery._site_list import checked_kinds
 from . import _probe_lightning as inside
 from ._adaptive_law import AdaptiveLaw, AdaptiveState
 from ._groups import make_groups
-from ._lightning import planned_passes, progress
+from ._lightning import planned_passes, progress, renews_batch_norm
 from ._log_values import publish, send
 from ._monitor_keys import in_front
 from ._ranks import decorrelate
@@ -180,14 +180,7 @@ class AdaptiveDropout(RateCallback):
             self._losses.restore(loaded, trainer.global_rank, trainer.world_size)
         if trainer.global_step == 0 and not self.history:  # also after a search for a rate
             self._begin(trainer)
-        self._set()
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Set what the last validation decided, and log it."""
-        self._set()
-        self._log(trainer)
+        self._move(trainer)
 
     def on_train_batch_end(
         self,
@@ -198,11 +191,12 @@ class AdaptiveDropout(RateCallback):
         batch_idx: int,
     ) -> None:
         """Take the batch's loss."""
-        self._losses.add(trainer, outputs)
+        if _adapts(trainer):
+            self._losses.add(trainer, outputs)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the outputs from now on."""
-        if trainer.state.fn == "fit":
+        if _adapts(trainer):
             self._temperature.before_validation(pl_module, sanity=trainer.sanity_checking)
 
     def on_validation_batch_end(
@@ -215,7 +209,7 @@ class AdaptiveDropout(RateCallback):
         dataloader_idx: int = 0,
     ) -> None:
         """Take the batch's outputs and labels."""
-        if trainer.state.fn == "fit":
+        if _adapts(trainer):
             self._temperature.during_validation(batch, dataloader_idx, self.monitor)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -224,7 +218,7 @@ class AdaptiveDropout(RateCallback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decide on the rate of the batches to come."""
-        if trainer.state.fn != "fit":
+        if not _adapts(trainer):
             return
         found = self._losses.at_validation(trainer)
         if trainer.sanity_checking:
@@ -292,9 +286,14 @@ class AdaptiveDropout(RateCallback):
         told = ["?" if each is None else f"{each:.3g}" for each in (passes, classes)]
         logger.info("dropout begins at %.2f: %s passes over the data, %s classes", self.rate, *told)
 
-    def _set(self) -> None:
+    def _move(self, trainer: pl.Trainer) -> None:
         for group in self._groups:
             group.set(self._state.rate)
+
+
+def _adapts(trainer: pl.Trainer) -> bool:
+    """Say whether what a hook sees is of a training: after its last batch nothing is decided."""
+    return trainer.state.fn == "fit" and not renews_batch_norm(trainer)
 
 
 _LOGGED = ("train_loss", "val_loss", "log_temperature", "next_rate", "at_cap")

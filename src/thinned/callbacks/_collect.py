@@ -135,13 +135,18 @@ def progress(trainer: pl.Trainer) -> float | None:
     return None if share is None else round(share, 6)
 
 
-def epochs_done(trainer: pl.Trainer) -> float:
-    """The epochs that lie behind, with the share of the present one."""
-    batches = trainer.num_training_batches
+def epochs_done(trainer: pl.Trainer, *, ended: bool = False) -> float:
+    """The epochs that lie behind, with the share of the present one.
+
+    Args:
+        trainer: the trainer.
+        ended: whether training has ended: then Lightning counts the last epoch as whole.
+    """
+    batches = trainer.num_training_batches - _lightning.renews_batch_norm(trainer)
     if not batches or math.isinf(batches) or trainer.current_epoch == trainer.max_epochs:
         return float(trainer.current_epoch)
     done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
-    return round(trainer.current_epoch + min(done / batches, 1.0), 4)
+    return round(trainer.current_epoch - ended + min(done / batches, 1.0), 4)
 
 
 def validation_epoch(trainer: pl.Trainer) -> float:

@@ -127,16 +127,6 @@ class DropoutScheduler(RateCallback):
             raise self._no_length(trainer)
         self._set(now)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Set the rates of this step, and log them."""
-        now = self._clock(trainer)
-        if self._planned_before is not None:
-            self._compare_lengths(now)
-        self._set(now)
-        self._log(trainer)
-
     def state_dict(self) -> dict[str, Any]:
         """The length that the rates followed; the rates themselves follow from progress."""
         return plain_state(batches_planned=self._planned, rates=self.rates)
@@ -149,6 +139,12 @@ class DropoutScheduler(RateCallback):
         self._groups = make_groups(
             model, self.plan, self.include, self.exclude, self.kinds, self.profile, self.only
         )
+
+    def _move(self, trainer: pl.Trainer) -> None:
+        now = self._clock(trainer)
+        if self._planned_before is not None:
+            self._compare_lengths(now)
+        self._set(now)
 
     def _set(self, now: Progress) -> None:
         self._planned = now.batches_planned

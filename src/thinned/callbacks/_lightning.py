@@ -126,12 +126,30 @@ def _counters(trainer: Any) -> Counters:
         epochs_done=epochs.processed,
         batches_per_epoch=loop.max_batches,
         steps_done=trainer.global_step if limited else 0,
-        max_epochs=math.inf if loop.max_epochs in (None, -1) else loop.max_epochs,
+        max_epochs=_max_epochs(trainer),
         max_steps=loop.max_steps if limited else math.inf,
         accumulation=accumulation or _one,
         last_change=last_change,
         steps_per_batch=_steps_per_batch(trainer, batches.total.processed) if limited else None,
     )
+
+
+def renews_batch_norm(trainer: Any) -> bool:
+    """Say whether this epoch trains nothing: ``StochasticWeightAveraging`` adds one at the end.
+
+    It passes over the training data once more, for the statistics of batch norm.
+    """
+    return bool(trainer.fit_loop._skip_backward)
+
+
+def _max_epochs(trainer: Any) -> float:
+    """Return the limit, without an epoch that trains nothing; infinite where there is none."""
+    limit = trainer.fit_loop.max_epochs
+    if limit in (None, -1):
+        return math.inf
+    averaging = callbacks_of(trainer, "StochasticWeightAveraging")
+    added = any(getattr(each, "_max_epochs", limit) == limit - 1 for each in averaging)
+    return float(limit - added)
 
 
 def _one(_: int) -> int:

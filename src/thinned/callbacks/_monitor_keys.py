@@ -130,7 +130,7 @@ def stale_between(trainer: Any, every: int) -> str:
     )
 
 
-def refuse_second(trainer: Any, kind: type) -> None:
+def refuse_second(trainer: Any, kind: type[Any]) -> None:
     """Refuse two monitors in one trainer: their probes and verdicts would share the logged keys.
 
     Raises:

@@ -11,7 +11,7 @@ from thinned.surgery import SiteList, compile_safe
 
 from ._edits import undo_all, undo_later
 from ._groups import Group
-from ._lightning import all_callbacks, log_step
+from ._lightning import all_callbacks, log_step, renews_batch_norm
 from ._log_values import publish, send
 
 
@@ -36,6 +36,10 @@ class RateCallback(pl.Callback):
         """Find the sites."""
         raise NotImplementedError
 
+    def _move(self, trainer: pl.Trainer) -> None:
+        """Set the rates of the batch that starts."""
+        raise NotImplementedError
+
     def _verified(self) -> dict[str, float]:
         """Return the rates, and say so if a site does not hold what it was given."""
         return {group.name: group.verify() for group in self._groups}
@@ -52,6 +56,14 @@ class RateCallback(pl.Callback):
             self._find(pl_module)
         self._refuse_shared(trainer)
         self._logged = -1
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Set the rates of this batch and log them, where it is one that trains."""
+        if not renews_batch_norm(trainer):
+            self._move(trainer)
+            self._log(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look whether the sites hold what they were given: few steps are logged in short runs."""

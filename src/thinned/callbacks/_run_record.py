@@ -186,7 +186,7 @@ class RunRecord(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End the record and make the page."""
         if self._rates_at != trainer.global_step:
-            self._write_rates(trainer)
+            self._write_rates(trainer, ended=True)
         self._finish(trainer, "finished")
 
     @never_kills
@@ -234,11 +234,11 @@ class RunRecord(pl.Callback):
             for row in collect.findings(trainer):
                 self._writer.write("finding", **row)
 
-    def _write_rates(self, trainer: pl.Trainer) -> None:
+    def _write_rates(self, trainer: pl.Trainer, *, ended: bool = False) -> None:
         writer, step = self._writer, trainer.global_step
         if writer is None:
             return
-        row: dict[str, Any] = {"step": step, "epoch": collect.epochs_done(trainer)}
+        row: dict[str, Any] = {"step": step, "epoch": collect.epochs_done(trainer, ended=ended)}
         row["progress"], row["groups"] = collect.progress(trainer), collect.rates(trainer)
         self._rates_at = step
         planned = self._planned or step * 10  # of unknown length: ever more rarely

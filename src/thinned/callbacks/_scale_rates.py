@@ -87,17 +87,10 @@ class ScaleRates(RateCallback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the first rates."""
-        self._set(trainer)
+        self._move(trainer)
         if self._scale is not None:
             known = _SCALED.setdefault(pl_module, {})
             known.update(dict.fromkeys(self._scale.base, self._left))
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Set the rates of this step, and log the largest."""
-        self._set(trainer)
-        self._log(trainer)
 
     def _verified(self) -> dict[str, float]:
         return self.rates
@@ -113,7 +106,7 @@ class ScaleRates(RateCallback):
         self._scale = RateScale(sites, base=base or None)
         self._left = _Left(dict(self._scale.base))
 
-    def _set(self, trainer: pl.Trainer) -> None:
+    def _move(self, trainer: pl.Trainer) -> None:
         if self._scale is not None:
             now = progress(trainer, self.total_steps).fraction
             if now is None and getattr(self._factor, "needs_progress", True):
