@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from helpers.diagnosing import Calls, found, mlp
+from thinned import set_rate
 
 X = torch.randn(8, 16)
 INPLACE = nn.Dropout(0.3, inplace=True)
@@ -36,3 +37,83 @@ def test_where_nobody_needs_it_it_is_right_and_trains(model, example):
 def test_a_copy_may_be_written_into():
     model = Calls(lambda self, x: x + self.drop(x.clone()), drop=INPLACE)
     assert "inplace-dropout" not in found(model, X)
+
+
+# A schedule that moves the rate, as in pytorch issue 28017: both begin well and fail later.
+
+EITHER = pytest.mark.parametrize("example", [X, None], ids=["traced", "structure"])
+
+
+@EITHER
+def test_a_schedule_that_begins_at_0_hides_nothing(example):
+    model = mlp(nn.Dropout(0.0, inplace=True))
+    model(X).sum().backward()  # at rate 0 nothing is written
+    assert "inplace-dropout" not in found(model, example)
+    [finding] = found(model, example, scheduled=True)["inplace-dropout"]
+    assert "leaves rate 0" in finding.message
+    set_rate(model, 0.3)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        model(X).sum().backward()
+
+
+def test_dropout_that_rests_in_a_model_that_trains_stays_at_rest():
+    model = mlp(nn.Dropout(0.0, inplace=True))
+    model[2].eval()
+    assert "inplace-dropout" not in found(model, X, scheduled=True)
+
+
+class Residual(nn.Module):
+    """Adds in place to what its dropout returned."""
+
+    def __init__(self, rate=0.3):
+        super().__init__()
+        self.conv, self.drop = nn.Linear(16, 16), nn.Dropout(rate)
+
+    def forward(self, x):
+        out = self.drop(self.conv(x).relu())
+        out += x
+        return out
+
+
+def behind(*layers):
+    return nn.Sequential(nn.Linear(16, 16), *layers, nn.Linear(16, 2))
+
+
+WRITES = [
+    Residual(),
+    behind(nn.Sigmoid(), nn.Dropout(0.3), nn.ReLU(inplace=True)),
+    behind(nn.Tanh(), nn.Dropout(0.3), nn.Flatten(), nn.Hardtanh(-1, 1, inplace=True)),
+]
+
+
+@pytest.mark.parametrize("model", WRITES, ids=["residual", "activation", "through a view"])
+def test_writing_into_what_dropout_at_rate_0_only_hands_on_is_found_and_indeed_fails(model):
+    [finding] = found(model, X, scheduled=True)["inplace-after-dropout"]
+    assert finding.severity == "warning"
+    assert "inplace-after-dropout" not in found(model, X)
+    model(X).sum().backward()  # dropout above rate 0 makes a tensor of its own
+    set_rate(model, 0.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        model(X).sum().backward()
+    set_rate(model, 0.3)
+
+
+def test_the_structure_is_enough_for_layers_in_a_row():
+    assert "inplace-after-dropout" in found(WRITES[1], scheduled=True)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        behind(nn.Dropout(0.3), nn.ReLU(inplace=True)),
+        behind(nn.ReLU(inplace=True), nn.Dropout(0.3)),
+        behind(nn.GELU(), nn.Dropout(0.3), nn.ReLU(inplace=True)),
+        Calls(lambda self, x: x.mul(1).add_(self.drop(x)), drop=nn.Dropout(0.3)),
+    ],
+    ids=["of a linear layer", "before it", "a backward that reads the input", "into the other"],
+)
+def test_where_no_backward_reads_it_a_schedule_to_0_trains(model):
+    assert "inplace-after-dropout" not in found(model, X, scheduled=True)
+    for rate in (0.3, 0.0, 0.3):
+        set_rate(model, rate)
+        model(X).sum().backward()
