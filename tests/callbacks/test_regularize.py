@@ -25,6 +25,12 @@ def plain():
     )
 
 
+def mixed():
+    net = tiny.mlp(0.5)
+    net[5].p = 0.0
+    return net
+
+
 class Noise(tiny.TinyModule):
     """Notes how often two training forwards differ: whether dropout is really on."""
 
@@ -186,3 +192,41 @@ def test_residual_blocks_keep_the_linear_rule():
     )
     tiny.fit(callbacks, module=module)
     assert seen == [pytest.approx([0.1, 0.2, 0.3, 0.4])] * 4
+
+
+@pytest.mark.parametrize("once", [True, False], ids=["the same callbacks", "new ones"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: tiny.mlp(0.5), plain, lambda: plain().insert(4, nn.Dropout(0.0)), mixed],
+    ids=["on", "none", "off", "on and off"],
+)
+@pytest.mark.parametrize("schedule", [Linear(0.4, 0.0), Linear(0.0, 0.4), None], ids=str)
+def test_a_second_fit_takes_the_same_places(lines, make, schedule, once):
+    module = Noise(make())
+    callbacks = thinned.regularize(0.2, schedule=schedule)
+    tiny.fit(callbacks, module=module)
+    tiny.fit(callbacks if once else thinned.regularize(0.2, schedule=schedule), module=module)
+    first, second = lines()
+    assert first == second
+
+
+def test_a_rate_that_was_set_by_hand_between_two_fits_counts(lines):
+    module = Noise(mixed())
+    tiny.fit(thinned.regularize(schedule=Linear(0.4, 0.0)), module=module)
+    assert "set at 1 place (net.2)" in lines()[0]
+    thinned.set_rate(module, 0.3)
+    tiny.fit(thinned.regularize(), module=module)
+    assert "set at 2 places (net.2, net.5)" in lines()[1]
+
+
+def test_a_fit_that_fails_does_not_move_the_places(lines):
+    class Fails(Noise):
+        def on_train_epoch_end(self):
+            raise RuntimeError("broken")
+
+    module = Fails(tiny.mlp(0.5))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken"):
+            tiny.fit(thinned.regularize(schedule=Linear(0.4, 0.0)), module=module)
+    first, second = lines()
+    assert first == second

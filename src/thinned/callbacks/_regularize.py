@@ -1,6 +1,7 @@
 """Dropout, and whether it helped, in one line."""
 
-from typing import Any
+import weakref
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 
@@ -8,7 +9,7 @@ from thinned._checks import check_rate
 from thinned._errors import NoEffectError
 from thinned._log import logger
 from thinned.schedules import Proportional, Uniform, as_schedule
-from thinned.surgery import Edit, find_sites, insert
+from thinned.surgery import Edit, Site, find_sites, insert
 
 from ._dropout_scheduler import DropoutScheduler
 from ._edits import EditCallback
@@ -22,7 +23,8 @@ def regularize(
 
     The dropout layers that are on (rate above 0) get the rate. Where none is on, layers are
     inserted by the placement table of :func:`thinned.insert`, and taken out again when fit ends;
-    where dropout at rate 0 stands in such a place already, it gets the rate instead.
+    where dropout at rate 0 stands in such a place already, it gets the rate instead. A further fit
+    of the same model takes the same places, whatever rate the schedule has left in them.
     One line says what was done, where and how often. The gap between training and validation, and
     the verdict, are measured by an :class:`OverfittingMonitor`.
 
@@ -62,12 +64,15 @@ class Regularizer(EditCallback):
         super().__init__(keep=False)
         self.scheduler = scheduler
         self.rate = rate
+        self._came_on: dict[str, bool] = {}
 
     def edit(self, model: pl.LightningModule) -> Edit | None:
         """Insert layers where no dropout is on."""
         self.scheduler.only, self.scheduler.profile = None, Uniform()
         sites = find_sites(model, kinds="dropout")
-        on = [site.path for site in sites if site.rate > 0 and site.live is not False]
+        left = _LEFT.get(model, {})
+        self._came_on = {site.path: _is_on(site, left.get(site.path)) for site in sites}
+        on = [site.path for site in sites if self._came_on[site.path] and site.live is not False]
         if on:
             self.scheduler.only = frozenset(on)
             return None
@@ -107,3 +112,37 @@ class Regularizer(EditCallback):
             shown,
             next(iter(self.scheduler.plan.values())),
         )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remember what the schedule leaves in the model's own layers."""
+        self._remember(pl_module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Remember it, as far as the model was trained, and give the model back as it was."""
+        self._remember(pl_module)
+        super().on_exception(trainer, pl_module, exception)
+
+    def _remember(self, model: pl.LightningModule) -> None:
+        sites = [site for group in self.scheduler.groups.values() for site in group]
+        came = self._came_on
+        _LEFT[model] = {s.path: _Left(came[s.path], s.rate) for s in sites if s.path in came}
+
+
+class _Left(NamedTuple):
+    """How a layer of the model's own came, and the rate that was left in it."""
+
+    on: bool
+    rate: float
+
+
+_LEFT: "weakref.WeakKeyDictionary[pl.LightningModule, dict[str, _Left]]" = (
+    weakref.WeakKeyDictionary()
+)
+"""Of each model, by path, what a schedule has left: its last rate does not say what is on."""
+
+
+def _is_on(site: Site, left: _Left | None) -> bool:
+    """Say whether a site is on, of itself: as it came, where nobody has set it since."""
+    return left.on if left is not None and left.rate == site.rate else bool(site.rate > 0)
