@@ -211,17 +211,6 @@ def test_placeholders_are_listed_and_never_set():
         find_sites(net)[0].set(0.1)
 
 
-def test_wrappers_leave_no_trace_in_paths():
-    class Wrapper(nn.Module):
-        def __init__(self, module):
-            super().__init__()
-            self.module = module
-
-    compiled = torch.compile(nn.Sequential(nn.Dropout(0.1)), backend="eager")
-    assert listed(compiled) == [("0", "dropout", 0.1)]
-    assert listed(Wrapper(nn.Sequential(nn.Dropout(0.1)))) == [("0", "dropout", 0.1)]
-
-
 def test_selecting_and_slicing():
     sites = find_sites(nn.Sequential(nn.Dropout(0.1), nn.Dropout(0.2), nn.Dropout(0.3)))
     assert sites.rates == {"0": 0.1, "1": 0.2, "2": 0.3}

@@ -14,7 +14,7 @@ from thinned._generators import seed_everything
 from thinned.diagnosis import _sequence, _trace
 from thinned.diagnosis._flow import Flow
 from thinned.diagnosis._neutral import untouched
-from thinned.surgery import Site, SiteList, find_sites, normalize
+from thinned.surgery import Site, SiteList, find_sites, walk
 from thinned.surgery._run_example import Arguments, as_arguments, fresh
 
 TORCH_MODULES = "torch.nn."
@@ -79,12 +79,12 @@ class Context:
     @functools.cached_property
     def modules(self) -> dict[str, nn.Module]:
         """The modules by path, each once."""
-        return {normalize(name): module for name, module in self.model.named_modules()}
+        return dict(walk(self.model))
 
     @functools.cached_property
     def paths(self) -> dict[int, str]:
         """The path of each module by the module's id; layers that hooks hold are among them."""
-        found = {id(module): normalize(name) for name, module in self.model.named_modules()}
+        found = {id(module): path for path, module in walk(self.model)}
         for path, module in self.modules.items():
             for layer in _held_by_hooks(module):
                 found.setdefault(id(layer), f"{path}:{getattr(layer, 'kind', 'hook')}".strip(":"))

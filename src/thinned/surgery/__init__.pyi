@@ -3,10 +3,10 @@ from ._edit import Edit as Edit
 from ._find import find_sites as find_sites
 from ._insert import insert as insert
 from ._known import register_site as register_site
+from ._paths import walk as walk
 from ._patterns import as_patterns as as_patterns
 from ._patterns import group_name as group_name
 from ._patterns import matches as matches
-from ._patterns import normalize as normalize
 from ._patterns import split_name as split_name
 from ._scale import RateScale as RateScale
 from ._scale import scale_rates as scale_rates

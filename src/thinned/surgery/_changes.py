@@ -8,7 +8,7 @@ from torch.utils.hooks import RemovableHandle
 
 from thinned.surgery._hand_over import extras, hand_over, share_hooks, shell, take_off
 from thinned.surgery._inserted import Inserted
-from thinned.surgery._patterns import WRAPPERS
+from thinned.surgery._paths import at
 
 
 class Exchanged:
@@ -53,15 +53,15 @@ class Exchanged:
         """Put a copy of ``old`` into a copy of the model; return how many were put back."""
         made: dict[nn.Module, nn.Module] = {}
         for path, _, name in self.slots:
-            parent = submodule(model, path)
-            new = None if parent is None else parent._modules.get(name)
-            if parent is None or type(new) is not type(self.new):
-                continue
-            if new not in made:
-                made[new] = shell(self.old, hooks_of=new)
-                hand_over(new, made[new])
-                take_off(made[new], self._hooks)
-            parent._modules[name] = made[new]
+            for parent in at(model, path):
+                new = parent._modules.get(name)
+                if type(new) is not type(self.new):
+                    continue
+                if new not in made:
+                    made[new] = shell(self.old, hooks_of=new)
+                    hand_over(new, made[new])
+                    take_off(made[new], self._hooks)
+                parent._modules[name] = made[new]
         return len(made)
 
     def covered(self, live: set[nn.Module]) -> bool:
@@ -120,9 +120,8 @@ class Hooked:
 
     def strip(self, model: nn.Module) -> int:
         """Take the copied hook off a copy of the model; return how many were taken off."""
-        host = submodule(model, self.path)
-        found = 0 if host is None else sum(drop_hook(host, handle.id) for handle in self.handles)
-        return int(found > 0)
+        hosts = at(model, self.path)
+        return int(sum(drop_hook(host, each.id) for host in hosts for each in self.handles) > 0)
 
     def covered(self, live: set[nn.Module]) -> bool:
         """Say whether the module that carries the hook is no longer in the model."""
@@ -161,22 +160,6 @@ Change = Exchanged | Hooked
 
 def _names(module: nn.Module) -> set[str]:
     return {*module._parameters, *module._buffers}
-
-
-def submodule(model: nn.Module, path: str) -> nn.Module | None:
-    """Return the module at a path, which may leave wrappers out, or ``None``."""
-    for name in filter(None, path.split(".")):
-        while name not in model._modules and (inner := _wrapped(model)) is not None:
-            model = inner
-        found = model._modules.get(name)
-        if found is None:
-            return None
-        model = found
-    return model
-
-
-def _wrapped(module: nn.Module) -> nn.Module | None:
-    return next((child for name, child in module._modules.items() if name in WRAPPERS), None)
 
 
 def drop_hook(host: nn.Module, key: int) -> bool:

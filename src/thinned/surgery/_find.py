@@ -20,7 +20,8 @@ from thinned.surgery._editable import require_module
 from thinned.surgery._functional import OutOfReach
 from thinned.surgery._known import rules_of
 from thinned.surgery._live import check_live
-from thinned.surgery._patterns import EVERYTHING, normalize
+from thinned.surgery._paths import skipped, walk
+from thinned.surgery._patterns import EVERYTHING
 from thinned.surgery._reads import ClassReads, names_read_by_functions, reads_of
 from thinned.surgery._site import KINDS, PLACEHOLDER, Site
 from thinned.surgery._site_list import SiteList
@@ -83,8 +84,8 @@ class Finder:
 
     def __init__(self, model: nn.Module) -> None:
         require_module(model)
-        named = model.named_modules(remove_duplicate=False)
-        self._modules = [(normalize(name), module) for name, module in named]
+        self._modules = list(walk(model, remove_duplicate=False))
+        self._skip = skipped(model)
         self._reads = {type(module): reads_of(module) for _, module in self._modules}
         self._compiled = compiled_parts(model)
         self._widths = widths(model)
@@ -102,7 +103,9 @@ class Finder:
                     if module._parameters and _stands_before(site.owner, module):
                         width = width_into(module)
                     readers_here = readers.get(site.key, ())
-                    site = dataclasses.replace(site, read_by=readers_here, width=width)
+                    site = dataclasses.replace(
+                        site, read_by=readers_here, width=width, skip=self._skip
+                    )
                     first = self._judge(site, elsewhere)
                 elif site.path not in first.paths:
                     first = dataclasses.replace(first, aliases=(*first.aliases, site.path))

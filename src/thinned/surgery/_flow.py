@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from thinned.surgery._ops import REORDERS
+from thinned.surgery._paths import walk
 from thinned.surgery._run_example import Arguments, fresh, run_example
 
 
@@ -175,7 +176,7 @@ def record(model: nn.Module, arguments: Arguments) -> Flow:
     flow = Flow()
     recorder = _Recorder(flow)
     arguments = fresh(arguments)
-    paths = {module: path for path, module in reversed(list(model.named_modules()))}
+    paths = {module: path for path, module in reversed(list(walk(model)))}
     handles = []
 
     def begin(module: nn.Module, args: Any, kwargs: Any) -> None:

@@ -16,11 +16,11 @@ from thinned.surgery._insert_after import plan_after
 from thinned.surgery._insert_blocks import drop_blocks, find_blocks
 from thinned.surgery._insert_layers import AUTO, Chosen, hooks
 from thinned.surgery._keys import Key
-from thinned.surgery._patterns import EVERYTHING, as_patterns
+from thinned.surgery._patterns import EVERYTHING
 from thinned.surgery._placement import NO_TRACE, Plan
 from thinned.surgery._placement_flow import plan_by_flow
 from thinned.surgery._placement_structure import plan_by_structure
-from thinned.surgery._places import Scope, holdings
+from thinned.surgery._places import Scope, holdings, places
 from thinned.surgery._run_example import as_arguments, evaluated
 from thinned.surgery._structure import is_chain
 
@@ -57,7 +57,8 @@ def insert(
         rate: probability of dropping, in [0, 1]; ``None`` is the ``p`` of the ``partial``, else
             0.1. With the linear rule it is the last block's.
         include: globs on dotted paths of the modules that get a layer, such as ``"backbone.*"``.
-        exclude: globs of what to leave out.
+        exclude: globs of what to leave out; one that names nothing is no error, so that one list
+            fits many models.
         after: put the layer after the output of these modules instead: a class, a class name, or
             several. ``"input"`` puts it before the modules that ``include`` names. With an
             ``example_input`` a run shows which of these places can act; the others are left out.
@@ -69,7 +70,8 @@ def insert(
         The edit: print it, or ``undo()`` it.
 
     Raises:
-        NoEffectError: if there is no such place; the message lists what the model holds.
+        NoEffectError: if there is no such place, or none for one of several patterns; the message
+            lists what the model holds.
         ValueError: if ``rate`` is none, an option of the variant has no such value, the variant
             would do harm, or the model does not run on ``example_input``.
         TypeError: if ``variant`` is no layer or knows an option not, or the model is scripted.
@@ -87,7 +89,7 @@ def insert(
         ['0.weight', '0.bias', '2.weight', '2.bias']
     """
     model = editable(model)
-    scope = Scope(as_patterns(include), as_patterns(exclude, "exclude"))
+    scope = Scope.of(model, include, exclude)
     chosen = Chosen.of(variant)
     asked = chosen.rate if rate is None else rate
     rate = check_rate("rate", USUAL if asked is None else asked)
@@ -121,7 +123,16 @@ def insert(
     left_out = {p: why for p, why in plan.left_out.items() if why == NO_TRACE or scope.holds([p])}
     if not changes and not already:
         raise _no_place(model, variant, chosen, scope, left_out)
+    _refuse_idle(model, variant, chosen, scope, [*(c.path for c in changes), *already, *left_out])
     return Edit(model, "insert", changes, already, left_out)
+
+
+def _refuse_idle(
+    model: nn.Module, variant: Any, chosen: Chosen, scope: Scope, found: Iterable[str]
+) -> None:
+    paths = {place.path: place.paths for place in places(model)}
+    if dead := scope.idle([paths.get(path, [path]) for path in found]):
+        raise _no_place(model, variant, chosen, dead, {})
 
 
 def _no_place(

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
 from thinned.surgery._functional import OutOfReach
-from thinned.surgery._patterns import normalize
+from thinned.surgery._paths import walk
 from thinned.surgery._site import PLACEHOLDER, Site
 from thinned.surgery._sources import line_of
 from thinned.surgery._state import untouched
@@ -142,7 +142,7 @@ class _Check:
 
 def _left_over(model: nn.Module, draws: Sequence[Draw]) -> tuple[OutOfReach, ...]:
     """List the masks that were drawn with every rate at 0."""
-    paths = {id(module): normalize(name) for name, module in model.named_modules()}
+    paths = {id(module): path for path, module in walk(model)}
     found: dict[tuple[str, int], OutOfReach] = {}
     for draw in draws:
         if draw.drops:

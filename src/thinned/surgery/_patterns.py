@@ -12,20 +12,6 @@ WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoin
 EVERYTHING = "*"
 
 
-def normalize(path: str) -> str:
-    """Return a path as it reads below the model itself, without what wrappers put in.
-
-    Example:
-        >>> normalize("_orig_mod.encoder.module.layers.0")
-        'encoder.layers.0'
-        >>> normalize("module.lstm:dropout")
-        'lstm:dropout'
-    """
-    module, colon, attribute = path.partition(":")
-    kept = [name for name in module.split(".") if name not in WRAPPERS]
-    return ".".join(kept) + colon + attribute
-
-
 def as_patterns(patterns: str | Iterable[str], name: str = "include") -> tuple[str, ...]:
     """Return one pattern or many as a tuple.
 
@@ -51,7 +37,7 @@ def as_patterns(patterns: str | Iterable[str], name: str = "include") -> tuple[s
     return found
 
 
-def matches(pattern: str, path: str) -> bool:
+def matches(pattern: str, path: str, skip: Collection[str] = WRAPPERS) -> bool:
     """Say whether a glob names a path.
 
     A pattern names a whole subtree, begins at any dot, and its ``*`` crosses dots. A dot also
@@ -60,6 +46,7 @@ def matches(pattern: str, path: str) -> bool:
     Args:
         pattern: a glob (``*``, ``?``, ``[abc]``) on dotted paths.
         path: the dotted path of a module, or of a site (``lstm:dropout``).
+        skip: names of wrappers, which a pattern may hold although the path does not.
 
     Example:
         >>> matches("head", "model.head.0"), matches("head", "model.overhead.0")
@@ -68,9 +55,15 @@ def matches(pattern: str, path: str) -> bool:
         True
         >>> matches("lstm.*", "lstm:dropout"), matches("head.*", "head")
         (True, False)
+        >>> matches("module.head", "head"), matches("module.head", "head", skip=())
+        (True, False)
     """
-    tried = {pattern, normalize(pattern) or pattern}
-    return any(_regex(p).fullmatch(q) for p in tried for q in {path, normalize(path)})
+    return any(_regex(p).fullmatch(path) for p in {pattern, _without(pattern, skip) or pattern})
+
+
+def _without(pattern: str, skip: Collection[str]) -> str:
+    module, colon, attribute = pattern.partition(":")
+    return ".".join(name for name in module.split(".") if name not in skip) + colon + attribute
 
 
 @functools.lru_cache(maxsize=4096)
@@ -80,10 +73,12 @@ def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?s:(?:.*[.:])?{body}(?:[.:].*)?)")
 
 
-def any_matches(patterns: Iterable[str], paths: Iterable[str]) -> bool:
+def any_matches(
+    patterns: Iterable[str], paths: Iterable[str], skip: Collection[str] = WRAPPERS
+) -> bool:
     """Say whether one of the patterns names one of the paths."""
     paths = tuple(paths)
-    return any(matches(pattern, path) for pattern in patterns for path in paths)
+    return any(matches(pattern, path, skip) for pattern in patterns for path in paths)
 
 
 def split_name(key: str) -> tuple[str | None, str]:

@@ -3,6 +3,7 @@
 from torch import nn
 
 from thinned.layers._rate import RateLayer
+from thinned.surgery._paths import walk
 from thinned.surgery._placement import OUTPUT, SHARED, SHIFT, UNSEEN, Plan, Spot, row_of
 from thinned.surgery._places import places
 from thinned.surgery._structure import (
@@ -52,7 +53,7 @@ def plan_by_structure(model: nn.Module, *, careful: bool = True) -> Plan:
                 fed = None
             elif not isinstance(module, NORMS):
                 fed = None
-    for path, module in model.named_modules():
+    for path, module in walk(model):
         if isinstance(module, (*ACTIVATIONS, nn.RNNBase)) and module not in seen:
             plan.left_out[path] = UNSEEN
     return plan

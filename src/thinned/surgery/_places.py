@@ -3,12 +3,14 @@
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import nn
 
-from thinned.surgery._patterns import any_matches, normalize
+from thinned.surgery._paths import below, skipped, walk
+from thinned.surgery._patterns import WRAPPERS, any_matches, as_patterns
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Place:
     @property
     def paths(self) -> list[str]:
         """The paths under which a pattern may name it."""
-        return [normalize(f"{path}.{name}".lstrip(".")) for path, _, name in self.slots]
+        return [below(*slot) for slot in self.slots]
 
     @property
     def path(self) -> str:
@@ -45,7 +47,7 @@ class Place:
 def places(model: nn.Module) -> list[Place]:
     """Return each module below ``model`` once, in the order of registration."""
     found: dict[nn.Module, Place] = {}
-    for path, parent in model.named_modules():
+    for path, parent in walk(model):
         for name, child in parent._modules.items():
             if child is not None:
                 place = found.setdefault(child, Place(child))
@@ -60,10 +62,21 @@ class Scope:
 
     include: tuple[str, ...]
     exclude: tuple[str, ...] = ()
+    skip: frozenset[str] = WRAPPERS
+
+    @classmethod
+    def of(cls, model: nn.Module, include: Any, exclude: Any) -> "Scope":
+        """Return what somebody asked for on a model."""
+        return cls(as_patterns(include), as_patterns(exclude, "exclude"), skipped(model))
 
     def holds(self, paths: Sequence[str]) -> bool:
         """Say whether one of a module's paths is included and none excluded."""
-        return any_matches(self.include, paths) and not any_matches(self.exclude, paths)
+        return self._any(self.include, paths) and not self._any(self.exclude, paths)
+
+    def idle(self, found: Sequence[Sequence[str]]) -> "Scope | None":
+        """Return the patterns of ``include`` that name nothing of what was found, if any do."""
+        dead = [p for p in self.include if not any(self._any([p], paths) for paths in found)]
+        return replace(self, include=tuple(dead)) if dead else None
 
     def names(self, paths: Sequence[str], candidates: Sequence[Sequence[str]]) -> bool:
         """Say whether a pattern means this module in particular.
@@ -71,13 +84,16 @@ class Scope:
         It does if it has no wildcard, or leaves out another of the candidates.
         """
         return any(
-            any_matches([pattern], paths)
+            self._any([pattern], paths)
             and (
                 not set(pattern) & set("*?[")
-                or not all(any_matches([pattern], other) for other in candidates)
+                or not all(self._any([pattern], other) for other in candidates)
             )
             for pattern in self.include
         )
+
+    def _any(self, patterns: Sequence[str], paths: Sequence[str]) -> bool:
+        return any_matches(patterns, paths, self.skip)
 
     def __str__(self) -> str:
         text = f"include={_shown(self.include)}"

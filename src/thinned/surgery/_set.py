@@ -36,7 +36,8 @@ def set_rate(
         model_or_sites: a model, or sites that were found in one.
         rate: probability of dropping, in [0, 1].
         include: globs on dotted paths, such as ``"backbone.*"``.
-        exclude: globs of what to leave out.
+        exclude: globs of what to leave out; one that names nothing is no error, so that one list
+            fits many models.
         kinds: a kind, several, or ``"all"``.
 
     Returns:
@@ -44,7 +45,8 @@ def set_rate(
 
     Raises:
         ValueError: if ``rate`` is no rate.
-        NoEffectError: if there is no such site; the message says what the model holds.
+        NoEffectError: if there is no such site, or none for one of several patterns; the message
+            says what the model holds.
 
     Example:
         >>> import torch, thinned
@@ -93,7 +95,8 @@ def chosen(
     """Return the sites that a setter touches, and never none.
 
     Raises:
-        NoEffectError: if no site is chosen, or only such as are known to be dead.
+        NoEffectError: if no site is chosen, none by one of several patterns, or only such as are
+            known to be dead.
     """
     if isinstance(model_or_sites, SiteList):
         held = model_or_sites
@@ -107,9 +110,10 @@ def chosen(
     patterns = as_patterns(include)
     named = held.select(patterns, exclude, kinds)
     sites = named.settable()
-    if not sites:
+    idle = sites.idle(patterns)
+    if idle or not sites:
         reason = "Kinds other than dropout need `kinds=` or a pattern." if named else ""
-        raise no_sites(held, patterns, as_patterns(exclude, "exclude"), reason)
+        raise no_sites(held, idle, as_patterns(exclude, "exclude"), reason)
     if all(site.live is False for site in sites):
         reason = f"All that match are dead: {sites[0].path} ({sites[0].note})."
         raise no_sites(held, patterns, as_patterns(exclude, "exclude"), reason)

@@ -1,11 +1,12 @@
 """A site: one place in a model that holds a rate, an owner and its attribute."""
 
 import dataclasses
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from thinned._checks import check_rate
 from thinned.surgery._compiled import Levels
+from thinned.surgery._patterns import WRAPPERS, any_matches
 
 KINDS = ("dropout", "drop_path", "drop_block", "layer_drop", "token_drop")
 PLACEHOLDER = "placeholder"
@@ -32,6 +33,7 @@ class Site:
         read_by: paths of modules that read the rate off this module and may never call it: here
             setting works, and replacing or hooking the module does not.
         levels: in compiled code, the few values that the rate takes there; else None.
+        skip: names of wrappers, which a pattern may hold although the path does not.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Site:
     aliases: tuple[str, ...] = ()
     read_by: tuple[str, ...] = ()
     levels: Levels | None = None
+    skip: frozenset[str] = dataclasses.field(default=WRAPPERS, repr=False)
 
     @property
     def rate(self) -> float:
@@ -68,6 +71,10 @@ class Site:
     def paths(self) -> tuple[str, ...]:
         """All paths under which a pattern may name it."""
         return (self.path, *self.aliases)
+
+    def named_by(self, patterns: Iterable[str]) -> bool:
+        """Say whether one of the patterns names this site."""
+        return any_matches(patterns, self.paths, self.skip)
 
     def set(self, rate: float) -> None:
         """Write a rate to the owner; in compiled code, the nearest of its levels.

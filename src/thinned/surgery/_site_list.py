@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 from thinned._checks import check_choice, nearest, one_or_many
 from thinned._errors import NoEffectError
 from thinned.surgery._functional import OutOfReach
-from thinned.surgery._patterns import EVERYTHING, any_matches, as_patterns, group_name, split_name
+from thinned.surgery._patterns import EVERYTHING, as_patterns, group_name, split_name
 from thinned.surgery._site import KINDS, PLACEHOLDER, Site
 from thinned.surgery._table import as_text, renderable
 
@@ -105,14 +105,18 @@ class SiteList(Sequence[Site]):
             names.append(group_name(key, names))
         found = []
         for site in self:
-            if site.kind not in chosen or any_matches(excluded, site.paths):
+            if site.kind not in chosen or site.named_by(excluded):
                 continue
             for name, glob in zip(names, globs, strict=True):
-                if any_matches([glob], site.paths):
+                if site.named_by([glob]):
                     found.append(dataclasses.replace(site, group=name))
                     break
         named = self.named or kinds is not None or EVERYTHING not in globs
         return SiteList(found, named=named, out_of_reach=self.out_of_reach)
+
+    def idle(self, include: Iterable[str]) -> tuple[str, ...]:
+        """Return the patterns that name none of these sites."""
+        return tuple(p for p in include if not any(s.named_by([split_name(p)[1]]) for s in self))
 
     def settable(self) -> "SiteList":
         """Return what a setter touches: no placeholders; unless they were named, only dropout."""

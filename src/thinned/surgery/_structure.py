@@ -7,6 +7,7 @@ from torch import nn
 from thinned.layers._axes import channel_dim
 from thinned.layers._rate import RateLayer
 from thinned.surgery._known import rules_of
+from thinned.surgery._paths import walk
 from thinned.surgery._places import Place, places
 
 WEIGHTED: tuple[type[nn.Module], ...] = (
@@ -92,7 +93,7 @@ def chain(module: nn.Sequential, path: str = "") -> Iterator[tuple[str, nn.Modul
 def chains(model: nn.Module) -> Iterator[list[tuple[str, nn.Module]]]:
     """Yield each outermost chain of a model: modules that are surely called in this order."""
     inside: set[nn.Module] = set()
-    for path, module in model.named_modules():
+    for path, module in walk(model):
         if module in inside or not isinstance(module, nn.Sequential):
             continue
         if is_plain_sequential(module):

@@ -13,7 +13,7 @@ from thinned.surgery._edit import Edit
 from thinned.surgery._editable import editable
 from thinned.surgery._hand_over import same_state
 from thinned.surgery._keys import Key, key_matches, none_of
-from thinned.surgery._patterns import EVERYTHING, as_patterns
+from thinned.surgery._patterns import EVERYTHING
 from thinned.surgery._places import Place, Scope, places
 from thinned.surgery._structure import output_layer
 from thinned.surgery._swap_rules import never_called, readers_of_rates, refusal
@@ -45,7 +45,8 @@ def swap(
             policy ``module -> module | None``, where ``None`` leaves the module as it is. A policy
             alone is asked about every module.
         include: globs on dotted paths, such as ``"backbone.*"``.
-        exclude: globs of what to leave out.
+        exclude: globs of what to leave out; one that names nothing is no error, so that one list
+            fits many models.
         rate: probability of dropping, in [0, 1]; ``None`` is each site's own. It is required where
             there is none: on layers with weights, and recurrent ones built without dropout.
         force: swap even where it is refused as doing harm.
@@ -54,7 +55,8 @@ def swap(
         The edit: print it, or ``undo()`` it.
 
     Raises:
-        NoEffectError: if a key matches no module; the message lists what the model holds.
+        NoEffectError: if a key matches no module, or a pattern none that a key matches; the message
+            lists what the model holds.
         ValueError: if a rate is missing or none, or a variant would do harm where it was asked for.
         TypeError: if a variant cannot stand in for a module, or the model is scripted.
         RuntimeError: if the model is wrapped, or compiled and already run.
@@ -71,7 +73,7 @@ def swap(
           1: SpatialDropout -> SpatialDropout(p=0.1, channel_dim=-1)
     """
     model = editable(model)
-    scope = Scope(as_patterns(include), as_patterns(exclude, "exclude"))
+    scope = Scope.of(model, include, exclude)
     rate = None if rate is None else check_rate("rate", rate)
     rows = _rows(mapping)
     matched = _match(model, rows, scope, rate)
@@ -175,6 +177,8 @@ def _match(
                 break
     if idle:
         raise none_of(model, idle.values(), scope)
+    if dead := scope.idle([place.paths for place, _ in matched]):
+        raise none_of(model, [key for key, _ in rows], dead)
     return matched
 
 

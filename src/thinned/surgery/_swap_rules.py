@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from thinned.surgery._find import find_sites
-from thinned.surgery._patterns import normalize
+from thinned.surgery._paths import walk
 from thinned.surgery._places import Place
 from thinned.surgery._structure import activation_before, neighbours
 
@@ -30,7 +30,7 @@ _AXES: dict[type[nn.Module], int] = {
 
 def readers_of_rates(model: nn.Module) -> dict[int, str]:
     """Return, by identity of a module, which class reads its rate and may never call it."""
-    classes = {normalize(path): type(m).__name__ for path, m in model.named_modules()}
+    classes = {path: type(m).__name__ for path, m in walk(model)}
     return {
         id(site.owner): classes.get(site.read_by[0], "the model")
         for site in find_sites(model)

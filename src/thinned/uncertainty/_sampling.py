@@ -14,8 +14,9 @@ from thinned.surgery import Site, SiteList, as_patterns, find_sites
 from thinned.surgery._attributes import follow
 from thinned.surgery._inserted import Inserted, inserted_hooks
 from thinned.surgery._known import _RULES as RULES
-from thinned.surgery._patterns import normalize
+from thinned.surgery._paths import walk
 from thinned.surgery._reads import reads_of
+from thinned.surgery._site_list import no_sites
 from thinned.uncertainty._kept import Kept
 
 LAST = "last"
@@ -68,7 +69,11 @@ def _asked(model: nn.Module, patterns: tuple[str, ...]) -> Sequence[Site]:
         msg = "Expected a model with something to sample from, found no dropout in it. "
         msg += "Insert some, and train with it: thinned.insert(model, rate=0.1)."
         raise NoEffectError(msg)
-    return every if patterns == (LAST,) else every.select(patterns, kinds="all")
+    if patterns == (LAST,):
+        return every
+    if idle := every.idle(patterns):
+        raise no_sites(every, idle)
+    return every.select(patterns, kinds="all")
 
 
 def _chosen(asked: Sequence[Site], patterns: tuple[str, ...]) -> SiteList:
@@ -127,8 +132,8 @@ def sampling(model: nn.Module, sites: Iterable[Site]) -> Iterator[None]:
 def _by_path(model: nn.Module) -> dict[str, list[nn.Module]]:
     """Return the modules by the paths that sites have; a wrapper shares one with what it wraps."""
     found: dict[str, list[nn.Module]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        found.setdefault(normalize(name), []).append(module)
+    for path, module in walk(model, remove_duplicate=False):
+        found.setdefault(path, []).append(module)
     return found
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from thinned.diagnosis._context import Context, drops, has_parameters
 from thinned.diagnosis._rule import Hit, rule
 from thinned.layers._rate import RateLayer
-from thinned.surgery import Site, normalize
+from thinned.surgery import Site, walk
 from thinned.surgery._compiled import is_compiled
 
 
@@ -124,8 +124,7 @@ def compiled_with_float_rates(context: Context) -> Iterator[Hit]:
     """A compiled model whose rates are Python floats, while something changes them."""
     if context.scheduled is False:
         return
-    named = context.model.named_modules()
-    compiled = [normalize(name) for name, module in named if is_compiled(module)]
+    compiled = [path for path, module in walk(context.model) if is_compiled(module)]
     if not compiled:
         return
     floats = [
