@@ -1,9 +1,11 @@
 """Random numbers on the side: draw some, and leave every global generator as it was."""
 
 import contextlib
+import copy
+import functools
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 
@@ -39,6 +41,33 @@ def generators_kept(
             random.setstate(python_state)
             if numpy:
                 numpy.random.set_state(numpy_state)
+
+
+def rewind(value: Any) -> Callable[[], object] | None:
+    """Return what puts a generator back to where it is now; None for what is no generator.
+
+    Example:
+        >>> generator = random.Random(0)
+        >>> back = rewind(generator)
+        >>> first = generator.random()
+        >>> back()
+        >>> generator.random() == first
+        True
+    """
+    import torch
+
+    numpy: Any = sys.modules.get("numpy")
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        return functools.partial(value.setstate, value.getstate())
+    if isinstance(value, torch.Generator) or (
+        numpy and isinstance(value, numpy.random.RandomState)
+    ):
+        return functools.partial(value.set_state, value.get_state())
+    if numpy and isinstance(value, numpy.random.Generator):
+        value = value.bit_generator
+    if numpy and isinstance(value, numpy.random.BitGenerator):
+        return functools.partial(setattr, value, "state", copy.deepcopy(value.state))
+    return None
 
 
 def seed_everything(seed: int) -> None:

@@ -4,14 +4,14 @@ import collections
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thinned._errors import ThinnedWarning
-from thinned._generators import generators_kept
+from thinned._generators import generators_kept, rewind
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
 _CONTAINERS = {
@@ -25,8 +25,9 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
     """Put a model, and the random generators, back as they were before the block.
 
     Restored are the modes, the contents of buffers, every attribute of every module (Python's
-    containers with their contents) and the generators of torch, numpy and Python. Inside autograd
-    records, as in training, and compiled parts run eagerly.
+    containers with their contents) and the generators of torch, numpy and Python: the global ones
+    and those that modules keep. Inside autograd records, as in training, and compiled parts run
+    eagerly.
 
     Args:
         model: the model that is going to run.
@@ -57,27 +58,20 @@ class _Saved:
         self._attributes = dict(vars(module))
         self._registries = {name: dict(vars(module)[name]) for name in _REGISTRIES}
         self._tensors: list[tuple[Tensor, Tensor, int | None]] = []
-        self._generators: list[tuple[torch.Generator, Tensor]] = []
+        self._rewinds: list[Callable[[], object]] = []
         self._containers: list[tuple[Any, Any]] = []
         held = [value for name, value in self._attributes.items() if name not in _REGISTRIES]
         self._look_into([*held, *self._registries["_buffers"].values()])
 
-    def _look_into(self, waiting: list[Any]) -> None:
-        seen: set[int] = set()
-        while waiting:
-            value = waiting.pop()
-            kind = type(value)
+    def _look_into(self, held: Iterable[Any]) -> None:
+        for value in _contents(held):
             if isinstance(value, Tensor):
-                if id(value) not in seen and not isinstance(value, nn.Parameter):
+                if not isinstance(value, nn.Parameter):
                     self._tensors.append((value, value.detach().clone(), _version(value)))
-            elif isinstance(value, torch.Generator):
-                self._generators.append((value, value.get_state()))
-            elif kind in _CONTAINERS and id(value) not in seen:
+            elif type(value) in _CONTAINERS:
                 self._containers.append((value, copy.copy(value)))
-                waiting += value.values() if isinstance(value, dict) else value
-            elif kind is tuple:
-                waiting += value
-            seen.add(id(value))
+            elif (back := rewind(value)) is not None:
+                self._rewinds.append(back)
 
     def restore(self) -> None:
         held = vars(self._module)
@@ -92,8 +86,33 @@ class _Saved:
             for tensor, content, version in self._tensors:
                 if not _same(tensor, content, version):
                     tensor.copy_(content)
-        for generator, state in self._generators:
-            generator.set_state(state)
+        for back in self._rewinds:
+            back()
+
+
+@contextlib.contextmanager
+def own_generators_kept(model: nn.Module) -> Iterator[None]:
+    """Put the generators that the modules of a model keep back as they were before the block."""
+    held = _contents(value for module in model.modules() for value in vars(module).values())
+    found = [back for value in held if (back := rewind(value)) is not None]
+    try:
+        yield
+    finally:
+        for back in found:
+            back()
+
+
+def _contents(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield values, and what Python's containers among them hold, each once."""
+    waiting, seen = list(values), set[int]()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        if type(value) in _CONTAINERS or type(value) is tuple:
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def _version(tensor: Tensor) -> int | None:

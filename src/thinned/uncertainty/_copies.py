@@ -12,6 +12,7 @@ from thinned._generators import generators_kept
 from thinned._log import logger
 from thinned.surgery import Site
 from thinned.surgery._compiled import is_compiled
+from thinned.surgery._state import own_generators_kept
 from thinned.surgery._trace import call
 from thinned.uncertainty._cut import Cut
 from thinned.uncertainty._cut_find import find_cut, makes_no_difference
@@ -108,7 +109,7 @@ def _find(model: nn.Module, x: Any, recorder: Recorder) -> Trial:
     if are_equal(first, last):
         return NOTHING  # such rows could not show that they depend on each other
     pair, triple = joined(first, last), joined(first, last, first)
-    with generators_kept(seed=0):
+    with generators_kept(seed=0), own_generators_kept(model):
         with sampling(model, ()):
             apart = [output_of(call(model, each)) for each in (first, last)]
             together = output_of(call(model, pair))

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from thinned._generators import generators_kept, seed_everything
 from thinned._log import logger
 from thinned.surgery._run_example import fresh
+from thinned.surgery._state import own_generators_kept
 from thinned.surgery._trace import call
 from thinned.uncertainty._flow import UnlikeShownError
 from thinned.uncertainty._kept import Kept
@@ -136,7 +137,7 @@ def drawn_by(model: nn.Module, x: Any, state: Any, form: Any) -> tuple[Drawn, ..
     first, last = two_rows(x)
     found = None
     if not are_equal(first, last):  # such rows could not show that they depend on each other
-        with generators_kept(seed=0):
+        with generators_kept(seed=0), own_generators_kept(model):
             _check_apart(model, first, last)
             found = _find(model, first, last)
     return found if state is None else _KNOWN.put(model, key, found)
