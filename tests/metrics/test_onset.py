@@ -5,7 +5,7 @@ import random
 import pytest
 
 from thinned.metrics import onset
-from thinned.metrics._onset import _cost_of_falling
+from thinned.metrics._onset import _cost_of_falling, _noise
 
 
 def noise(size, lasting, scale, seed):
@@ -64,7 +64,7 @@ def test_it_waits_for_evidence():
 def test_rise_and_order():
     since = onset([3.0, 2.0, 1.0, 1.5, 1.8, 2.0, 2.0, 2.1])
     assert (since.epoch, since.earliest, since.latest) == (2, 1, 2)
-    assert since.rise == pytest.approx(2.0 / 1.5 - 1.0, abs=0.35)
+    assert since.rise == pytest.approx(2.0 / 1.5 - 1.0)  # medians of three, so 2.0 and 1.5
     assert since.evidence > 80
 
 
@@ -91,6 +91,25 @@ def test_none(values):
 def test_from_the_first_epoch():
     since = onset([1.0 + 0.1 * e for e in range(12)])
     assert since.epoch == 0
+    assert since.rise == pytest.approx(2.0 / 1.1 - 1.0)  # of two neighbours the higher
+
+
+def test_six_validations_are_enough():
+    assert onset([3.0, 2.0, 1.0, 2.0, 3.0, 4.0]).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "turn", "expected"),
+    [
+        ([4.0, 2.0, 3.0, 1.0, 2.0, 4.0, 3.0, 5.0], 3, 1.0 / (8 - 6)),  # its neighbours differ
+        ([1.0, 2.0, 3.0, 4.0, 9.0, 9.5], 3, 5.0 / (6 - 3) * 1.25 / 0.75),  # they are alike by 1/4
+        ([float(e) for e in range(60)], 59, 17995.0 / 59 * 1.9 / 0.1),  # by 0.95: 0.9 is the most
+        ([2.0] * 6, 2, 2e-6**2),  # none, and none is not divided by
+    ],
+)
+def test_noise_is_what_the_fit_leaves_and_more_where_it_lasts(values, turn, expected):
+    """Variance times (1 + r) / (1 - r), as for the mean of an AR(1) process (Bartlett 1935)."""
+    assert _noise(values, turn) == pytest.approx(expected, rel=1e-9)
 
 
 def test_cost_of_falling_against_quadratic_programming():

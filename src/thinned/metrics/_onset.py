@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,8 +85,8 @@ def onset(
     best = min(range(last), key=lambda k: (costs[k], -k))
     noise = _noise(values, best)
     evidence = (falls[-1] - costs[best]) / noise
-    bottom = _level(values, best)
-    rise = (_end(values) - bottom) / (abs(bottom) or 1.0)
+    bottom = statistics.median_high(values[max(0, best - 1) : best + 2])
+    rise = (statistics.median(values[-3:]) - bottom) / (abs(bottom) or 1.0)
     if evidence < _EVIDENCE + _SHORT / len(values) or rise < least:
         return None
     near = [k for k in range(last) if costs[k] - costs[best] <= _INTERVAL * noise]
@@ -132,12 +133,3 @@ def _noise(values: list[float], turn: int) -> float:
     together = math.fsum(a * b for a, b in itertools.pairwise(rest))
     lasting = min(0.9, max(0.0, together / square)) if square > 0.0 else 0.0
     return variance * (1.0 + lasting) / (1.0 - lasting)
-
-
-def _level(values: list[float], turn: int) -> float:
-    near = sorted(values[max(0, turn - 1) : turn + 2])
-    return near[len(near) // 2]
-
-
-def _end(values: list[float]) -> float:
-    return sorted(values[-3:])[1]

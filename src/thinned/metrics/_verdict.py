@@ -94,8 +94,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     if confidence < CONFIDENT:
         doubt = words.doubt(by_word)
         return Verdict(VERDICTS[0], confidence, (*evidence, doubt), words.compare(found))
-    remedy = max((r for r in WORDS if WORDS[r] == word and r in chances), key=chances.__getitem__)
-    if chances[remedy] < CONFIDENT and word == "overfitting":  # two remedies go by this word
+    remedy = max((r for r in chances if WORDS[r] == word), key=chances.__getitem__)
+    if chances[remedy] < CONFIDENT:  # two remedies go by this word
         return Verdict(word, confidence, evidence, words.either(found))
     return Verdict(word, confidence, evidence, words.action(remedy, found), remedy)
 
@@ -104,12 +104,10 @@ def remedies(found: Features) -> dict[str, float]:
     """Return the probability of each remedy: that it is the one that running again would favour."""
     weights = WEIGHTS if found.margin is not None else WEIGHTS_WITHOUT_NOISE
     numbers = found.numbers()
-    scores = {
-        remedy: bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True))
+    shares = {  # the numbers are bounded, and so what they are the power of
+        remedy: math.exp(bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True)))
         for remedy, (bias, *own) in weights.items()
         if remedy != "lower the rate" or found.rate > 0.0
     }
-    top = max(scores.values())
-    shares = {remedy: math.exp(score - top) for remedy, score in scores.items()}
     total = math.fsum(shares.values())
     return {remedy: share / total for remedy, share in shares.items()}
