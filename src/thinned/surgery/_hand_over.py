@@ -3,10 +3,14 @@
 import copy
 import inspect
 import itertools
+from collections.abc import Iterator
+from types import CodeType
 from typing import Any
 
 import torch
 from torch import nn
+
+from thinned.surgery._known import rules_of
 
 _HOOKS = (
     "_forward_hooks",
@@ -21,6 +25,7 @@ _HOOKS = (
     "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
 )
+_HELD_BY = ("__func__", "fget", "fset")  # by class methods and properties
 
 
 def share_hooks(old: nn.Module, new: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -90,17 +95,31 @@ def hand_over(source: nn.Module, target: nn.Module) -> None:
 
 
 def extras(old: nn.Module, new: nn.Module) -> dict[str, Any]:
-    """Return what somebody has set on a layer of torch besides what its class holds.
+    """Return what somebody has set on a layer besides what its class holds.
 
     Frameworks mark the modules that they run (ultralytics: where the input comes from). What the
-    class itself holds, ``new`` has in its own way.
+    class itself holds, ``new`` has in its own way: torch's classes declare it, and others name it
+    in the code of their methods.
     """
-    if not type(old).__module__.startswith("torch.") or old in set(new.modules()):
+    if old in set(new.modules()):
         return {}
-    own = {"forward", *vars(nn.Module())}
+    own = {"forward", *vars(nn.Module()), *(rule.attribute for rule in rules_of(type(old)))}
     for cls in type(old).__mro__:
         own.update(inspect.get_annotations(cls), vars(cls).get("__constants__", ()))
-    return {k: v for k, v in vars(old).items() if k not in own and not hasattr(new, k)}
+        if not cls.__module__.startswith("torch."):
+            own.update(vars(cls), *(_names_in(value) for value in vars(cls).values()))
+    own.update(vars(new), *(vars(c) for c in type(new).__mro__ if not issubclass(nn.Module, c)))
+    return {name: value for name, value in vars(old).items() if name not in own}
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """Yield the names of attributes in the code of a method or a property."""
+    for function in (value, *(getattr(value, name, None) for name in _HELD_BY)):
+        code = getattr(function, "__code__", function)
+        if isinstance(code, CodeType):
+            yield from code.co_names
+            for inner in code.co_consts:
+                yield from _names_in(inner)
 
 
 def same_state(old: nn.Module, new: nn.Module) -> str | None:

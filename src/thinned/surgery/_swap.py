@@ -32,10 +32,10 @@ def swap(
     """Exchange modules for another variant, at their own names.
 
     The new layer has the very parameters, buffers, hooks, mode, device and dtype of the old one, so
-    that checkpoint and optimizer notice nothing, and the attributes that somebody set on a layer of
-    torch. A module that stands in several places is exchanged in all of them. The output layer is
-    left alone where the variant has weights, unless a pattern names it: one that does not match all
-    other candidates too.
+    that checkpoint and optimizer notice nothing, and the attributes that somebody set on it and its
+    class knows nothing of. A module that stands in several places is exchanged in all of them. The
+    output layer is left alone where the variant has weights, unless a pattern names it: one that
+    does not match all other candidates too.
 
     Args:
         model: the model, not yet wrapped, nor compiled and run.
