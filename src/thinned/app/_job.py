@@ -141,6 +141,8 @@ def _trainer(cfg: DictConfig, plain: Mapping[str, Any], folder: Path) -> pl.Trai
     if any(isinstance(one, pl.loggers.WandbLogger) for one in loggers):
         import wandb
 
+        if any(node.get("mode") == "offline" for node in cfg.logger.values()):
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline it calls home too
         wandb.setup()  # reads WANDB_SILENT, before Lightning's logger calls forth a first warning
         left_out: tuple[str, ...] = ()
     else:
@@ -179,16 +181,18 @@ def _numbers(trainer: pl.Trainer) -> dict[str, float]:
 def _loggers_closed() -> Iterator[None]:
     """End the W&B run with the job, or the next job in this process would write into it."""
     code = 1
-    mode = os.environ.get("WANDB_MODE")  # Lightning's logger sets it, and leaves it set
+    # Lightning's logger sets the first and leaves it set; `_trainer` does so with the second.
+    before = {name: os.environ.get(name) for name in ("WANDB_MODE", "WANDB_ERROR_REPORTING")}
     try:
         yield
         code = 0
     finally:
         if wandb := sys.modules.get("wandb"):
             wandb.finish(exit_code=code)
-        os.environ.pop("WANDB_MODE", None)
-        if mode is not None:
-            os.environ["WANDB_MODE"] = mode
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -4,14 +4,28 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from thinned.layers import RateLayer
 from thinned.surgery._changes import Exchanged
 from thinned.surgery._compiled import burnt_in
 from thinned.surgery._edit import Edit
 from thinned.surgery._find import find_sites
 from thinned.surgery._patterns import EVERYTHING
-from thinned.surgery._places import places
-from thinned.surgery._site import PLACEHOLDER
+from thinned.surgery._places import Place, places
+from thinned.surgery._site import PLACEHOLDER, Site
 from thinned.surgery._twins import twin_of
+
+
+class _Twinned(Exchanged):
+    """A layer exchanged for its twin; when it comes back it holds the rate that the twin had."""
+
+    def __init__(self, place: Place, site: Site, twin: RateLayer) -> None:
+        super().__init__(place.path, place.slots, site.owner, twin)
+        self._attribute, self._twin = site.attribute, twin
+
+    def undo(self) -> None:
+        """Put the layer back."""
+        super().undo()
+        setattr(self.old, self._attribute, self._twin.p)
 
 
 def compile_safe(
@@ -41,7 +55,8 @@ def compile_safe(
         compiled_only: only in the parts of the model that are compiled.
 
     Returns:
-        The edit: print it, or ``undo()`` it. It may be empty.
+        The edit: print it, or ``undo()`` it, which leaves the rates as they are then. It may be
+        empty.
 
     Example:
         >>> import torch, thinned
@@ -51,7 +66,7 @@ def compile_safe(
           1: Dropout -> Dropout(p=0.2, inplace=False)
     """
     stands = {id(place.module): place for place in places(model)}
-    changes: dict[int, Exchanged] = {}
+    changes: dict[int, _Twinned] = {}
     left_out: dict[str, str] = {}
     for site in find_sites(model, include, exclude):
         owner = site.owner
@@ -65,5 +80,5 @@ def compile_safe(
         elif place is None or (twin := twin_of(owner)) is None:
             left_out[site.path] = f"no twin for the {site.attribute!r} of {site.cls}"
         else:
-            changes[id(owner)] = Exchanged(place.path, place.slots, owner, twin)
+            changes[id(owner)] = _Twinned(place, site, twin)
     return Edit(model, "compile_safe", list(changes.values()), left_out=left_out)
