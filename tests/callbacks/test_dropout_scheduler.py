@@ -11,6 +11,7 @@ from torch import nn
 from helpers import tiny
 from thinned import NoEffectError, ThinnedWarning
 from thinned.callbacks import DropoutScheduler
+from thinned.layers import ConcreteDropout
 from thinned.schedules import Constant, Linear, Profile, Schedule, Step
 
 
@@ -196,6 +197,22 @@ def test_a_rate_that_something_else_sets_is_logged_as_it_is_and_told():
     with pytest.warns(ThinnedWarning, match=r"'net.2' was set to 0.1 and holds 0.9: some"):
         tiny.fit([Meddler(), DropoutScheduler(0.1)], logger=rows)
     assert rows.rows[-1] == (3, {"dropout/all/rate": 0.9})
+
+
+def test_a_learned_rate_begins_where_it_is_set_and_moves_without_a_warning():
+    net = tiny.mlp()
+    net[2] = ConcreteDropout(0.1, floor=0.05, ceiling=0.4)
+
+    def learn(*_):
+        net[2].logit.data.add_(1.0)
+
+    net[2].register_forward_pre_hook(learn)
+    module = tiny.TinyModule(net)
+    rows = Rows()
+    tiny.fit([DropoutScheduler({"net.2": 0.1, "net.5": 0.3})], module, logger=rows)
+    assert 0.1 < rows.rows[-1][1]["dropout/net.2/rate"] < 0.4
+    tiny.fit([DropoutScheduler({"net.2": 0.6})], module, logger=rows)
+    assert rows.rows[-1][1]["dropout/net.2/rate"] == pytest.approx(0.4, abs=1e-3)
 
 
 def test_fit_twice_with_the_same_callback():

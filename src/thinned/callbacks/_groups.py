@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from torch import nn
 
 from thinned._errors import NoEffectError, ThinnedWarning
+from thinned.layers import ConcreteDropout
 from thinned.schedules import Profile, Schedule, Uniform
-from thinned.surgery import SiteList, chosen, find_sites, group_name, split_name
+from thinned.surgery import Site, SiteList, chosen, find_sites, group_name, split_name
 
 from ._writer import GroupWriter
 
@@ -51,13 +52,16 @@ class Group:
             self._written = rate
 
     def verify(self) -> float:
-        """Return the largest rate, read back; warn, once, if a site does not hold its own."""
+        """Return the largest rate, read back; warn, once, if a site does not hold its own.
+
+        A learned rate only begins where it is set, and stays between its bounds.
+        """
         held = self._writer.read()
         if self._warned or self._written is None or held == self._writer.expected(self._written):
             return float(max(held))
         for site, share in zip(self.sites, self._writer.rates(self._written), strict=True):
             given = share if site.levels is None else site.levels.nearest(share)
-            if abs(site.rate - given) > 1e-6:
+            if abs(site.rate - given) > 1e-6 and not _is_learned(site):
                 self._warned = True
                 warnings.warn(
                     f"The site {site.path!r} was set to {given:g} and holds {site.rate:g}: "
@@ -74,6 +78,10 @@ class Group:
             if site.levels is not None:
                 rates = _few(self.schedule, site.levels.most)
                 site.levels.plan(self._writer.rates(rate)[index] for rate in rates)
+
+
+def _is_learned(site: Site) -> bool:
+    return isinstance(getattr(site.owner, "layer", site.owner), ConcreteDropout)
 
 
 def _few(schedule: Schedule, most: int) -> list[float]:
