@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ._errors import ConfigError
 from ._status import NAME, read_status
-from ._study import StudyDone, overrides, prepare
+from ._study import StudyDone, prepare
+from ._study_space import overrides
 
 _EVERY = 0.5  # seconds between two looks
 

@@ -2,8 +2,9 @@
 
 Hydra's Optuna sweeper goes on with a study of the same name and storage, but with four holes: a
 killed trial stays ``RUNNING`` for ever and its point is lost; a sampler with a fixed seed proposes
-the points of the first run again; ``n_trials`` counts from 0; and trials of other data or another
-model go into the same study. They are closed here, before the sweeper starts.
+the points of the first run again; ``n_trials`` counts from 0, and a grid that is done begins anew;
+and trials of other data or another model go into the same study. They are closed here, before the
+sweeper starts.
 """
 
 import logging
@@ -14,9 +15,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from thinned._log import logger
+from thinned.report._format import short
 from thinned.report._secrets import overrides_without_secrets
 
 from ._errors import ConfigError
+from ._study_space import check_space, is_grid, overrides, points_left
 
 _SWEEPER = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
 _OWNER = "thinned:process"
@@ -38,41 +41,37 @@ def prepare(config: DictConfig) -> None:
         config: what Hydra composed for the multirun; the sweeper's part is changed in place.
 
     Raises:
-        ConfigError: if the study has trials of other overrides, those that are searched aside.
+        ConfigError: if the study cannot be opened, or has trials of other overrides (those that are
+            searched aside), of another search space or another direction.
         StudyDone: if no trial is missing.
     """
     sweeper = config.hydra.sweeper
     if sweeper.get("_target_") != _SWEEPER or not sweeper.get("storage"):
         return
-    import optuna
-    from optuna.trial import TrialState
-
-    optuna.logging.set_verbosity(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    study = optuna.create_study(
-        study_name=sweeper.study_name,
-        storage=str(sweeper.storage),
-        directions=_directions(sweeper.direction),
-        load_if_exists=True,
-    )
+    if sweeper.n_trials < 1:
+        msg = f"Expected `hydra.sweeper.n_trials` to be at least 1, got {sweeper.n_trials}."
+        raise ConfigError(msg)
+    study = _open(sweeper)
     _check_overrides(study, _fixed(config))
+    check_space(study, config)
     closed = 0
     if not _alive(study.user_attrs.get(_OWNER)):
-        closed = sum(
-            _close(study, trial) for trial in study.get_trials(states=(TrialState.RUNNING,))
-        )
+        running = [one for one in study.get_trials() if one.state.name == "RUNNING"]
+        closed = sum(_close(study, trial) for trial in running)
     study.set_user_attr(_OWNER, f"{socket.gethostname()}:{os.getpid()}")
 
+    points = points_left(study, config) if is_grid(config) else None
     trials = study.get_trials(deepcopy=False)
     done = sum(trial.state.is_finished() for trial in trials) - _closed_before(trials)
+    asked = sweeper.n_trials
+    sweeper.n_trials = max(0, asked - done)
+    if points is not None:
+        sweeper.n_trials = min(sweeper.n_trials, points)
+    if not sweeper.n_trials:
+        raise StudyDone(_nothing_left(study, done, asked, points))
+    if "seed" in sweeper.sampler:
+        sweeper.sampler.seed = (sweeper.sampler.seed or 0) + len(trials)
     if trials:
-        asked = sweeper.n_trials
-        sweeper.n_trials = max(0, asked - done)
-        if not sweeper.n_trials:
-            msg = f"study {study.study_name}: {done} trials are done, n_trials={asked} asks for no "
-            raise StudyDone(f"{msg}more. Raise it: hydra.sweeper.n_trials={done + asked}.")
-        if sweeper.sampler.get("seed") is not None:
-            sweeper.sampler.seed += len(trials)
         logger.info(
             "study %s: %d trials are done, %d were killed and run again, %d to go",
             study.study_name,
@@ -82,16 +81,53 @@ def prepare(config: DictConfig) -> None:
         )
 
 
-def overrides(config: DictConfig) -> list[Any]:
-    """Return the search space of the configuration and, after it, what was typed; parsed."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+def _open(sweeper: DictConfig) -> Any:
+    """Make the study, or load it."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # before the import, which speaks
+    import optuna
 
-    params = config.hydra.sweeper.get("params") or {}
-    lines = [f"{key}={value}" for key, value in params.items()]
-    found: list[Any] = OverridesParser.create().parse_overrides(
-        [*lines, *config.hydra.overrides.task]
+    optuna.logging.set_verbosity(logging.WARNING)
+    name, storage = sweeper.study_name, str(sweeper.storage)
+    asked = _directions(sweeper.direction)
+    try:
+        study = optuna.create_study(
+            study_name=name, storage=storage, directions=asked, load_if_exists=True
+        )
+    except ValueError:  # it is there, with other directions
+        began = optuna.load_study(study_name=name, storage=storage).directions
+        was = ", ".join(each.name.lower() for each in began)
+        msg = (
+            f"Expected `hydra.sweeper.direction` as study {name} began, {was}, got "
+            f"{', '.join(asked)}. For another study: hydra.sweeper.study_name=NAME."
+        )
+        raise ConfigError(msg) from None
+    except Exception as error:  # of whatever database; the URL may hold a password
+        reason = error if isinstance(error, ImportError) else getattr(error, "orig", "no URL")
+        why = f"{type(error).__name__}: {reason}".rstrip(".")
+        msg = (
+            "Expected `hydra.sweeper.storage` to be the URL of a database that can be opened, like "
+            f"sqlite:///multirun/rates.db, got {why}."
+        )
+        raise ConfigError(msg) from error
+    return study
+
+
+def _nothing_left(study: Any, done: int, asked: int, points: int | None) -> str:
+    """Say why no trial is to run, how to get more, and what the study found."""
+    if points == 0:
+        why = f"study {study.study_name}: all points of the grid are done. For another grid: "
+        told = f"{why}hydra.sweeper.study_name=NAME."
+    else:
+        why = f"study {study.study_name}: {done} trials are done, n_trials={asked} asks for no "
+        told = f"{why}more. Raise it: hydra.sweeper.n_trials={done + asked}."
+    completed = any(one.state.name == "COMPLETE" for one in study.get_trials(deepcopy=False))
+    if len(study.directions) > 1 or not completed:
+        return told
+    best = " ".join(
+        f"{key}={short(value) if isinstance(value, float) else value}"
+        for key, value in study.best_params.items()
     )
-    return found
+    return f"{told} The best so far: {short(study.best_value)} with {best}."
 
 
 def _fixed(config: DictConfig) -> list[str]:
