@@ -138,7 +138,34 @@ def test_large_vocabularies_are_worked_on_in_parts(monkeypatch):
     assert part == pytest.approx(whole, abs=0.3)  # of every twelfth row
 
 
+@pytest.mark.parametrize("count", [1, 30, 400])
+def test_the_log_temperature_is_the_posterior_mean_of_the_formula(count):
+    """In probabilities, where the code has logarithms: normal prior, half of it on right labels."""
+    tau = np.array(calibration.LOG_TEMPERATURES)
+    shares = np.array(calibration.SHARES)
+    losses = 1.0 + 0.1 * (tau[:, None] - 0.8 + 2.0 * shares) ** 2 - 0.05 * shares
+    prior = np.exp(-((tau / 0.7) ** 2) / 2)[:, None] * np.where(shares == 0, 0.5, 0.5 / 6)
+    posterior = prior * np.exp(-count * losses)
+    right = posterior[:, 0] @ tau / posterior[:, 0].sum()
+    both = posterior.sum(1) @ tau / posterior.sum()
+    assert abs(right - both) > 1e-3
+    found = calibration.of_labels(losses.tolist(), count)
+    assert found == pytest.approx((right + both) / 2, rel=1e-9)
+    assert calibration.of_labels(losses.tolist(), 10 * 400) == calibration.of_labels(
+        losses.tolist(), 400
+    )
+
+
 # Numbers.
+
+
+@pytest.mark.parametrize(("slope", "error"), [(0.5, 0.2), (1.4, 0.5), (-0.3, 0.4)])
+def test_of_numbers_it_is_the_posterior_mean_of_a_slope_with_normal_error(slope, error):
+    tau = np.array(calibration.LOG_TEMPERATURES)
+    posterior = np.exp(-((tau / 0.7) ** 2) / 2 - ((slope - np.exp(-tau)) / error) ** 2 / 2)
+    expected = posterior @ tau / posterior.sum()
+    assert calibration.of_numbers(slope, error) == pytest.approx(expected, rel=1e-9)
+    assert calibration.of_numbers(slope, 0.0) == calibration.of_numbers(slope, abs(slope) / 10)
 
 
 def test_numbers_are_judged_by_the_calibration_slope():
@@ -165,6 +192,16 @@ def test_three_losses_give_the_bottom_of_a_parabola(unit):
     step = -math.log(calibration.SCALE)
     losses = [unit * (2 + (at - 0.3) ** 2) for at in (-step, 0.0, step)]
     assert calibration.of_three(*losses, 1e9, unit) == pytest.approx(-0.3, rel=0.01)
+
+
+@pytest.mark.parametrize("count", [1, 10, 400, 1000])
+def test_three_losses_of_few_examples_say_little(count):
+    """The bottom of a parabola of curvature 2, and the prior of deviation 0.7 about 0."""
+    step = -math.log(calibration.SCALE)
+    losses = [2 + (at - 0.3) ** 2 for at in (-step, 0.0, step)]
+    seen = 2 * min(count, 400)
+    expected = -0.3 * seen / (seen + 1 / 0.49)
+    assert calibration.of_three(*losses, count) == pytest.approx(expected, rel=1e-9)
 
 
 def test_three_losses_without_a_bottom_stay_finite():
