@@ -1,5 +1,6 @@
 """The verdict on histories made to be each of the kinds."""
 
+import math
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from thinned.metrics import VERDICTS, verdict
 from thinned.metrics._verdict import CONFIDENT, WORDS, remedies
-from thinned.metrics._verdict_features import NAMES, features
+from thinned.metrics._verdict_features import NAMES, Features, features
 from thinned.metrics._verdict_weights import WEIGHTS, WEIGHTS_WITHOUT_NOISE
 
 
@@ -160,6 +161,48 @@ def test_unmeasured_noise_uses_weights_of_its_own():
     assert found.margin is None
     assert len(found.numbers()) == len(NAMES) - 1
     assert verdict(rows, "val_loss").word == "overfitting"
+
+
+def figures(**other):
+    given = {"validation": 2.0, "probe": 0.5, "noisy": 1.0, "best": 1.6, "best_epoch": 3}
+    given |= {"epochs": 9, "trend": 0.02, "rate": 0.3, "is_loss": True}
+    return Features(**{**given, **other})
+
+
+def test_the_numbers_that_are_weighed_and_their_bounds():
+    rise, direction = math.log(2.0 / 1.6), 0.02 / 0.03
+    plain = (math.log(2.0), 0.75, 0.0, rise, 0.02, direction, 0.3, 0.0)
+    assert figures().numbers() == pytest.approx(plain)
+    assert figures(noisy=None).numbers() == pytest.approx(plain[1:])
+    high = figures(noisy=0.01, probe=0.05, best=0.1, trend=0.9, rate=0.0)
+    assert high.numbers() == pytest.approx((3.0, 0.975, 1.0, 0.5, 0.4, 1.0, 0.0, 1.0))
+    low = figures(noisy=9.0, probe=4.0, best=2.1, trend=-0.9)
+    assert low.numbers() == pytest.approx((-1.0, -0.2, 0.0, 0.0, -0.4, -1.0, 0.3, 0.0))
+
+
+@pytest.mark.parametrize(("rows", "points"), [(4, 3), (12, 5), (30, 11)])
+def test_the_trend_is_the_change_over_the_last_third(rows, points):
+    falling = [2.0 * 0.9**e for e in range(rows)]
+    found = features(history(falling, falling), "val_loss")
+    assert found.trend == pytest.approx((points - 1) * math.log(0.9))
+    assert (found.best_epoch, found.epochs) == (rows - 1, rows)
+
+
+def test_only_what_is_nowhere_below_zero_is_read_as_a_loss():
+    for lowest, is_loss in ((0.1, True), (0.0, True), (-0.1, False)):
+        values = [1.0, 0.8, 0.6, lowest]
+        assert features(history(values, values), "val_loss").is_loss == is_loss
+
+
+def test_the_rate_is_the_last_one_and_the_noise_counts_if_it_is_known_throughout():
+    rows = history(RISING, LEARNED, [1.5 * p for p in LEARNED], rate=0.1)
+    rows[-1]["rate"] = 0.4
+    found = features(rows, "val_loss")
+    assert (found.rate, found.noisy) == (0.4, pytest.approx(1.5 * LEARNED[-2]))
+    del rows[3]["overfit/inflation/val_loss"]
+    assert features(rows, "val_loss").noisy is None
+    rows[3]["overfit/inflation/val_loss"] = math.nan
+    assert features(rows, "val_loss").noisy is None
 
 
 def test_weights_fit_the_figures():

@@ -65,7 +65,7 @@ class Features:
         """Return what is weighed, in the order of the weights; the margin first, if known."""
         margin = self.margin
         rest = (
-            _within(self.gap, -0.2, 1.0),
+            max(-0.2, self.gap),
             float(self.memorized),
             min(0.5, math.log1p(max(0.0, self.rise))),
             _within(self.trend, -0.4, 0.4),
