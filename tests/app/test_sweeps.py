@@ -111,6 +111,7 @@ def test_halving_stops_the_worse_jobs_of_a_grid(train):
     )
     assert code == 0, err
     assert [status.get("stopped_at") for status in statuses()] == [None, 2, 2]
+    assert "3 of 3 jobs done, 2 stopped early" in err
 
 
 @pytest.mark.multiprocess

@@ -54,6 +54,7 @@ def test_records_a_run_of_either_namespace(tmp_path, namespace):
 )
 def test_the_last_rates_stand_where_training_ended(tmp_path, monkeypatch, options, epoch):
     monkeypatch.setattr("thinned.callbacks._run_record.RATE_ROWS", 1)
+    monkeypatch.setattr("thinned.callbacks._run_record.SITE_ROWS", 1)
     options = dict(options)
     stop = options.pop("stop", None)
 
@@ -64,6 +65,7 @@ def test_the_last_rates_stand_where_training_ended(tmp_path, monkeypatch, option
     tiny.fit([lean(tmp_path), DropoutScheduler(0.4)], module=Stops(), **options)
     rows = read_record(tmp_path).rates
     assert [row.epoch for row in rows] == [0.0, epoch]
+    assert [row.sites["net.2"] for row in rows] == [0.4, 0.4]
 
 
 def test_the_recorded_rates_are_those_that_the_modules_held(tmp_path):

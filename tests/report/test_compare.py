@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import math
 import os
 import re
 
@@ -9,9 +10,17 @@ from rich.console import Console
 
 from helpers import records
 from thinned.app._status import NAME
-from thinned.report import compare, exit_code, find_records, host_mark, write_compare_page
+from thinned.report import (
+    compare,
+    exit_code,
+    find_records,
+    host_mark,
+    read_run,
+    write_compare_page,
+)
 from thinned.report._compare_figures import curves, differences, means
 from thinned.report._refused import STATUS_NAME
+from thinned.report._table import state
 
 BETTER = {
     "none": {1: 0.50, 2: 0.60, 3: 0.55, 4: 0.52},
@@ -103,12 +112,65 @@ def test_crashed_failed_and_running_runs_enter_no_mean(tmp_path):
     assert exit_code(found, ["running"]) == 1
 
 
-def test_no_finished_run_is_told(tmp_path):
+def test_of_an_interrupted_sweep_it_is_told_what_there_is(tmp_path):
     records.write_run(tmp_path / "a", end=None, overrides=["schedule=none"])
-    records.write_run(tmp_path / "b", end=None, overrides=["schedule=late"])
+    records.write_run(tmp_path / "b", end="interrupted", overrides=["schedule=late"])
+    records.write_run(tmp_path / "c", (), end="interrupted", overrides=["schedule=early"])
     found = compare(tmp_path)
     assert found.best is None
-    assert found.conclusion == "No run has come to its end: all ended early"
+    assert found.conclusion == "None of the 3 runs has come to its end: 1 crashed, 2 interrupted"
+    so_far = "schedule=none 0.5 (epoch 1), schedule=late 0.5 (epoch 1)."
+    assert found.evidence == [f"Best val_loss so far, in no mean: {so_far}"]
+    assert found.action == "Run them again, to their end."
+    assert "schedule=late" in write_compare_page(found, tmp_path / "page.html").read_text("utf-8")
+
+
+def test_of_a_sweep_that_goes_on_or_failed_the_action_is_another(tmp_path):
+    alone = compare(records.write_run(tmp_path / "a", end="failed", error="OSError: gone"))
+    assert alone.conclusion == "The run has not come to its end: 1 failed"
+    assert alone.action.startswith("See why they failed")
+    mine = {"pid": os.getpid(), "host": host_mark()}
+    records.write_run(tmp_path / "b", end=None, process=mine, overrides=["schedule=late"])
+    assert compare(tmp_path).action == "Compare again when those that run have ended."
+
+
+def _pruned(folder, how):
+    records.write_run(
+        folder,
+        (1.0, 9.0, 9.0),
+        end="failed" if how == "optuna" else "finished",
+        error="TrialPruned: " if how == "optuna" else None,
+        overrides=["schedule=none", "seed=3"],
+        seed=3,
+        rates=False,
+    )
+    if how == "halving":
+        status = {"status": "finished", "overrides": [], "stopped_at": 3}
+        (folder / "status.json").write_text(json.dumps(status))
+
+
+@pytest.mark.parametrize("how", ["halving", "optuna"])
+def test_what_was_stopped_since_others_were_better_is_in_no_mean(tmp_path, how):
+    records.write_sweep(tmp_path, {"none": {1: 0.5, 2: 0.6}, "late": {1: 0.4, 2: 0.5}})
+    _pruned(tmp_path / "stopped", how)
+    found = compare(tmp_path)
+    none = found.arm("schedule=none")
+    assert none.estimates["val_loss (best)"].mean == pytest.approx(0.55)
+    assert state(none) == "2, 1 stopped"
+    assert "Not in the means: 1 stopped, of 5 runs." in found.evidence
+    assert exit_code(found, ["failed"]) == 0
+    rows = list(csv.DictReader(found.to_csv(tmp_path / "runs.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows].count("stopped") == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "losses"), [("finished", (0.5, math.nan)), ("interrupted", (0.5, 0.4)), (None, (0.5,))]
+)
+def test_failed_is_all_that_came_to_no_good_end(tmp_path, end, losses):
+    record = read_run(records.write_run(tmp_path / "a", losses, end=end))
+    assert exit_code(record, ["failed"]) == 1
+    assert exit_code(compare([record]), ["failed"]) == 1
+    assert exit_code(record, ["running"]) == 0
 
 
 def test_a_baseline_without_a_finished_run_is_told(tmp_path):

@@ -18,7 +18,7 @@ from thinned.report import (
 from thinned.report._answer import answer
 from thinned.report._command import command
 from thinned.report._compare_figures import curves, differences, means
-from thinned.report._course import Course, course, guess_mode, main_metric, train_key
+from thinned.report._course import course, guess_mode, main_metric, train_key
 from thinned.report._figures import values
 from thinned.report._page import run_figures
 from thinned.report._palette import palette
@@ -160,29 +160,91 @@ CONSTANT = {"_target_": "thinned.schedules.Constant", "rate": 0.1}
 LINEAR = {"_target_": "thinned.schedules.Linear", "start": 0.0, "end": 0.8}
 
 
+RAISE = "Raise the rate: thinned.regularize(dropout=0.3)"
+LOWER = "Lower the rate: thinned.regularize(dropout=0)"
+LONGER = "Train longer: Trainer(max_epochs=42); then look again."
+LESS = "More dropout would not help: stop earlier, Trainer(max_epochs=8), or get more data."
+OPEN = "Stop at epoch 7, Trainer(max_epochs=8); whether more dropout would help too is open. "
+COMPARE = "Compare: train with thinned.regularize(dropout=...) at 0,0.1,0.3, with several seeds."
+EACH = "-m {}=0,0.1,0.3 seed=1,2,3,4,5"
+
+
 @pytest.mark.parametrize(
-    ("schedule", "remedy", "expected"),
+    ("schedule", "held", "remedy", "action", "expected"),
     [
-        (CONSTANT, "raise the rate", "thinned train seed=1 schedule.rate=0.3"),
-        (LINEAR, "raise the rate", "thinned train seed=1 schedule.end=0.9"),
-        (LINEAR, "lower the rate", "thinned train seed=1 schedule.end=0.6"),
-        (None, "raise the rate", "thinned train seed=1 schedule=constant schedule.rate=0.2"),
-        (None, "lower the rate", ""),
-        (CONSTANT, "train longer", "thinned train seed=1 trainer.max_epochs=42"),
-        (CONSTANT, "train less", "thinned train seed=1 trainer.max_epochs=8"),
-        (CONSTANT, "keep", ""),
-        (CONSTANT, "", "thinned train -m schedule.rate=0,0.1,0.3 seed=1,2,3,4,5"),
-        (
-            None,
-            "",
-            "thinned train -m schedule=constant schedule.rate=0,0.2 seed=1,2,3,4,5",
-        ),
+        (CONSTANT, 0.1, "raise the rate", RAISE, "schedule.rate=0.3"),
+        (CONSTANT, 0.1, "lower the rate", LOWER, "schedule.rate=0"),
+        (CONSTANT, 0.1, "train longer", LONGER, "trainer.max_epochs=42"),
+        (CONSTANT, 0.1, "train less", LESS, "trainer.max_epochs=8"),
+        (CONSTANT, 0.1, "keep", "Keep the rate.", None),
+        (CONSTANT, 0.1, "", COMPARE, EACH.format("schedule.rate")),
+        (CONSTANT, 0.1, "", OPEN + COMPARE, EACH.format("schedule.rate")),
+        (CONSTANT, 0.1, "", "Add `OverfittingMonitor()`, and train again.", None),
+        # A schedule that was at its end is changed there; of any other the rate is what was judged.
+        ({**LINEAR, "end": 0.1}, 0.1, "raise the rate", RAISE, "schedule.end=0.3"),
+        (LINEAR, 0.1, "raise the rate", RAISE, "schedule=constant schedule.rate=0.3"),
+        (LINEAR, 0.1, "", COMPARE, EACH.format("schedule=constant schedule.rate")),
+        (None, 0.0, "raise the rate", RAISE, "schedule=constant schedule.rate=0.3"),
     ],
 )
-def test_what_to_do_can_be_copied(tmp_path, schedule, remedy, expected):
-    record = Record(tmp_path, config={"schedule": schedule}, overrides=["seed=1"])
-    said = Verdict("overfitting", 0.9, (), "", remedy)
-    assert command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20)) == expected
+def test_the_command_does_what_the_action_says(tmp_path, schedule, held, remedy, action, expected):
+    rates = [RateRow(0, 0, None, {"all": held}, {"a": held})]
+    record = Record(
+        tmp_path, config={"schedule": schedule}, overrides=["seed=1", "ckpt_path=a"], rates=rates
+    )
+    said = Verdict("overfitting", 0.9, (), action, remedy)
+    several = "-m " if expected and expected.startswith("-m") else ""
+    rest = (expected or "").removeprefix("-m ")
+    seed = "" if several else "seed=1 "
+    wanted = f"thinned train {several}{seed}{rest}" if expected else ""
+    assert command(record, said) == wanted
+
+
+def _stopped(tmp_path, progress):
+    losses = [1.0 - 0.06 * epoch for epoch in range(12)]
+    more = {"overfit/probe/val_loss": [loss - 0.01 for loss in losses]}
+    verdict = {"word": "underfitting", "confidence": 0.9, "evidence": ["It fell."]}
+    verdict |= {"action": LONGER, "remedy": "train longer"}
+    record = read_run(records.write_run(tmp_path / "a", losses, more=more, overrides=["seed=1"]))
+    record.config, record.verdict = {"schedule": CONSTANT}, verdict
+    last = record.rates[-1]
+    record.rates.append(RateRow(last.step, 12, progress, {"all": 0.1}, {"a": 0.1, "b": 0.2}))
+    return record
+
+
+def test_a_run_that_was_stopped_early_is_not_told_to_stop_there_again(tmp_path):
+    early = answer(_stopped(tmp_path, 0.2))
+    assert "before the end of the training that was planned" in early.action
+    assert early.command == ""
+    whole = answer(_stopped(tmp_path, 1.0))
+    assert whole.action == LONGER
+    assert whole.command == "thinned train seed=1 trainer.max_epochs=42"
+
+
+def test_the_rate_at_the_end_is_one_in_tile_table_and_verdict(tmp_path):
+    record = _stopped(tmp_path, 1.0)
+    assert [tile.value for tile in answer(record).tiles][-1] == "0.1 to 0.2"
+    record.verdict = None
+    assert "The mean dropout rate is 0.15." in answer(record).evidence
+    page = write_page(record, tmp_path / "page.html").read_text("utf-8")
+    assert re.findall(r"<td[^>]*>(0\.\d+)</td>", page)[-4:] == ["0.1", "0.1", "0.1", "0.2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "told"),
+    [
+        ("finished", None, "It was stopped after 5 epochs, since other runs of its sweep"),
+        ("failed", "TrialPruned: ", "It was stopped, since other runs of its sweep were better."),
+        ("interrupted", None, "The run was interrupted."),
+    ],
+)
+def test_a_run_that_ended_before_its_time_says_how(tmp_path, status, error, told):
+    folder = records.write_run(tmp_path / "a", end=status, error=error)
+    if status == "finished":
+        (folder / "status.json").write_text('{"status": "finished", "stopped_at": 5}')
+    assert answer(read_run(folder)).evidence[-1].startswith(told)
+    text = write_page(folder).read_text("utf-8")
+    assert f">{'interrupted' if status == 'interrupted' else 'stopped'}</span>" in text
 
 
 OURS = {"callbacks": {"dropout": {"_target_": "thinned.callbacks.DropoutScheduler"}}}
@@ -199,8 +261,7 @@ OURS = {"callbacks": {"dropout": {"_target_": "thinned.callbacks.DropoutSchedule
 )
 def test_a_schedule_of_another_project_is_none_of_ours(tmp_path, config, overrides, ours):
     record = Record(tmp_path, config=config, overrides=overrides)
-    said = Verdict("overfitting", 0.9, (), "", "raise the rate")
-    told = command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
+    told = command(record, Verdict("overfitting", 0.9, (), RAISE, "raise the rate"))
     assert told.startswith("thinned train") == ours
 
 
@@ -221,24 +282,27 @@ def test_without_a_probe_the_page_speaks_of_none(tmp_path, overfitted):
 
 def test_outside_of_hydra_the_code_can_be_copied(tmp_path):
     said = Verdict("overfitting", 0.9, (), "Do: thinned.regularize(dropout=0.3)", "raise the rate")
-    went = Course("val_loss", "min", 0.4, 7, 0.5, 20)
-    assert command(Record(tmp_path), said, went) == "thinned.regularize(dropout=0.3)"
+    assert command(Record(tmp_path), said) == "thinned.regularize(dropout=0.3)"
 
 
 def test_an_override_that_was_given_is_replaced(tmp_path):
     overrides = ["+schedule.rate=0.1", "data=wine"]
-    record = Record(tmp_path, config={"schedule": CONSTANT}, overrides=overrides)
-    said = Verdict("overfitting", 0.9, (), "", "raise the rate")
-    went = Course("val_loss", "min", 0.4, 7, 0.5, 20)
-    assert command(record, said, went) == "thinned train data=wine schedule.rate=0.3"
+    rates = [RateRow(0, 0, None, {"all": 0.1}, {})]
+    record = Record(tmp_path, config={"schedule": CONSTANT}, overrides=overrides, rates=rates)
+    said = Verdict("overfitting", 0.9, (), RAISE, "raise the rate")
+    assert command(record, said) == "thinned train data=wine schedule.rate=0.3"
     record.overrides = ["model.widths=[64, 64]"]
-    assert command(record, said, went) == "thinned train 'model.widths=[64, 64]' schedule.rate=0.3"
+    assert command(record, said) == "thinned train 'model.widths=[64, 64]' schedule.rate=0.3"
 
 
 @pytest.mark.parametrize(
-    ("remedy", "rates"), [("raise the rate", "0.7"), ("lower the rate", "0.3"), ("", "0.3,0.5,0.7")]
+    ("remedy", "action", "rates"),
+    [
+        ("raise the rate", "thinned.regularize(dropout=0.7)", "0.7"),
+        ("", "thinned.regularize(dropout=...) at 0.3,0.5,0.7, with several seeds.", "0.3,0.5,0.7"),
+    ],
 )
-def test_a_rate_that_was_found_is_compared_with_constants(tmp_path, remedy, rates):
+def test_a_rate_that_was_found_is_compared_with_constants(tmp_path, remedy, action, rates):
     adaptive = {"_target_": "thinned.callbacks.AdaptiveDropout", "monitor": None}
     record = Record(
         tmp_path,
@@ -246,8 +310,7 @@ def test_a_rate_that_was_found_is_compared_with_constants(tmp_path, remedy, rate
         overrides=["experiment=adaptive", "callbacks.adaptive.highest=0.8"],
         rates=[RateRow(0, 0, None, {"all": 0.504}, {})],
     )
-    said = Verdict("overfitting", 0.9, (), "", remedy)
-    found = command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
+    found = command(record, Verdict("overfitting", 0.9, (), action, remedy))
     several = "-m " if "," in rates else ""
     seeds = " seed=1,2,3,4,5" if several else ""
     assert found == (

@@ -27,7 +27,7 @@ def test_of_a_run_of_the_application_the_command_is_told(tmp_path):
     record = read_run(
         records.write_run(tmp_path / "a", losses, more=more, config=config, overrides=["seed=1"])
     )
-    assert "command              thinned train seed=1 schedule.rate=0.3" in drawn(record)
+    assert "command              thinned train seed=1 schedule.rate=0.35" in drawn(record)
     assert "command  " not in drawn(read_run(records.write_run(tmp_path / "b", losses, more=more)))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ._errors import one_line
 
 OK, FOUND, WRONG = 0, 1, 2
+FAILED = "or on failed: also what crashed, was interrupted or diverged"
 
 
 def parser(name: str, what: str, examples: Sequence[str] = ()) -> argparse.ArgumentParser:

@@ -115,10 +115,12 @@ class Follower(threading.Thread):
         """Say how far it is, and how long it takes."""
         done = self.count("finished", "failed", "interrupted")
         failed = self.count("failed")
+        stopped = sum(status.get("stopped_at") is not None for status in self.jobs.values())
         seconds = (time.time() - self._began) / max(done, 1) * max(self.total - done, 0)
         minutes, rest = divmod(round(seconds), 60)
         left = f", about {minutes}:{rest:02} left" if 0 < done < self.total else ""
-        return f"{done} of {self.total} jobs done" + (f", {failed} failed" if failed else "") + left
+        told = [f"{failed} failed"] * bool(failed) + [f"{stopped} stopped early"] * bool(stopped)
+        return ", ".join([f"{done} of {self.total} jobs done", *told]) + left
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 
-from ._command import OK, add_page_and_fail_on, guarded, parser, show
+from ._command import FAILED, OK, add_page_and_fail_on, guarded, parser, show
 
 _EXAMPLES = (
     "thinned compare multirun/2026-11-21/10-00-00-123456-7",
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     )
     options.add_argument("--csv", metavar="FILE", help="write one row a run")
     options.add_argument("--json", metavar="FILE", help="write conclusion, groups and runs")
-    finds = "exit with 1 on: 'no improvement', failed, running"
+    finds = f"exit with 1 on: 'no improvement', running; {FAILED}"
     add_page_and_fail_on(options, "where the page goes", finds)
     asked = options.parse_args(argv)
     return guarded(lambda: _run(asked))

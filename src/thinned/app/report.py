@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ._command import OK, add_page_and_fail_on, guarded, parser, show
+from ._command import FAILED, OK, add_page_and_fail_on, guarded, parser, show
 
 _EXAMPLES = (
     "thinned report runs/2026-11-21/10-00-00-123456-7",
@@ -17,7 +17,7 @@ def main(argv: Sequence[str]) -> int:
     what = "Write the page of each run; also of runs that only a CSV or TensorBoard logger saw."
     options = parser("report", what, _EXAMPLES)
     options.add_argument("paths", nargs="+", metavar="DIR", help="a run's folder, or one of many")
-    finds = "exit with 1 on a verdict (overfitting, ...), on failed or running"
+    finds = f"exit with 1 on a verdict (overfitting, ...) or on running; {FAILED}"
     add_page_and_fail_on(options, "where the page goes, of a single run", finds)
     asked = options.parse_args(argv)
     return guarded(lambda: _run(asked))

@@ -73,7 +73,7 @@ class RunRecord(pl.Callback):
         self._began = 0.0
         self._pending: tuple[int, float] | None = None
         self._due = {"groups": 0, "sites": 0}
-        self._rates_at = -1
+        self._sites_at = -1
         self._sites: list[Any] = []
         self._watched: dict[str, Any] = {}
         self._verdict: dict[str, Any] | None = None
@@ -185,7 +185,7 @@ class RunRecord(pl.Callback):
     @never_kills
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End the record and make the page."""
-        if self._rates_at != trainer.global_step:
+        if self._sites_at != trainer.global_step:
             self._write_rates(trainer, ended=True)
         self._finish(trainer, "finished")
 
@@ -240,9 +240,9 @@ class RunRecord(pl.Callback):
             return
         row: dict[str, Any] = {"step": step, "epoch": collect.epochs_done(trainer, ended=ended)}
         row["progress"], row["groups"] = collect.progress(trainer), collect.rates(trainer)
-        self._rates_at = step
         planned = self._planned or step * 10  # of unknown length: ever more rarely
-        if step >= self._due["sites"]:
+        if ended or step >= self._due["sites"]:
+            self._sites_at = step
             row["sites"] = collect.site_rates(self._sites)
             self._due["sites"] = step + max(1, planned // SITE_ROWS)
         self._due["groups"] = step + max(1, planned // RATE_ROWS)

@@ -1,7 +1,7 @@
 """The first screen: what a run comes to, in one sentence, with its evidence and what to do."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from thinned.metrics._verdict import Verdict
 from thinned.report._command import command
@@ -17,6 +17,11 @@ TONES = {
     "underfitting": ("warn", "↘"),
     "not enough evidence": ("calm", "?"),
 }
+
+_GO_ON = (
+    "It was still getting better when it was stopped, before the end of the training that was "
+    "planned. Let it go on (EarlyStopping: a larger `patience`), then look again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,24 @@ def answer(record: Record) -> Answer:
     else:
         found = _from_verdict(record, went, said) if said else _from_numbers(record, went)
     found.tiles = _tiles(record, went) if went else []
+    if how := _ending(record):
+        found.evidence.append(how)
+    return found
+
+
+def _ending(record: Record) -> str:
+    """Say how it ended, where that was before its time."""
+    if record.pruned:
+        after = f" after {record.stopped_at} epochs" if record.stopped_at else ""
+        return f"It was stopped{after}, since other runs of its sweep were better."
+    if record.status == "interrupted":
+        return "The run was interrupted. What follows is what it had."
     if record.status in ("failed", "crashed"):
         told = record.error or "it stopped without a word"
-        found.evidence.append(f"The run {record.status}: {told}. What follows is what it had.")
-    elif record.status == "running":
-        found.evidence.append("The run is still going on: this is how it stands.")
-    return found
+        return f"The run {record.status}: {told}. What follows is what it had."
+    if record.status == "running":
+        return "The run is still going on: this is how it stands."
+    return ""
 
 
 def _nothing_yet(record: Record) -> Answer:
@@ -95,13 +112,15 @@ def _diverged(said: Verdict, since: float) -> Answer:
 
 def _from_verdict(record: Record, went: Course, said: Verdict) -> Answer:
     tone, sign = TONES.get(said.word, ("calm", "?"))
+    if said.remedy == "train longer" and record.cut_short:
+        said = replace(said, action=_GO_ON, remedy="")  # the same command would stop there again
     return Answer(
         headline=_headline(said.word, record, went),
         word=said.word,
         confidence=f"confidence {said.confidence:.0%}" if said.confidence else "",
         evidence=list(said.evidence),
         action=said.action,
-        command=command(record, said, went),
+        command=command(record, said),
         tone=tone,
         sign=sign,
     )
@@ -168,9 +187,9 @@ def _tiles(record: Record, went: Course) -> list[Tile]:
         last = list(gaps.values())[-1]
         note = "" if best is None else f"{signed(best)} at the best epoch"
         tiles.append(Tile("fair gap at the end", signed(last), note))
-    if held := record.rates_held():
-        last_rates, peak = held[-1].values(), max(max(rates.values()) for rates in held)
-        value = " to ".join(short(rate, 3) for rate in sorted({min(last_rates), max(last_rates)}))
+    if held := record.rates_at_end.values():
+        peak = max([*held, *(max(rates.values()) for rates in record.rates_held())])
+        value = " to ".join(short(rate, 3) for rate in sorted({min(held), max(held)}))
         tiles.append(Tile("rate at the end", value, f"highest {short(peak, 3)}"))
     return tiles
 

@@ -1,34 +1,36 @@
 """What to type after a run, to do what its verdict says."""
 
+import math
 import re
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
 from thinned.metrics._verdict import Verdict
-from thinned.metrics._verdict_words import STEP
 from thinned.report._choices import flat
-from thinned.report._course import Course
-from thinned.report._format import short
 from thinned.report._record import Record
 
 _CONSTANT = "schedule=constant"
+_EPOCHS = re.compile(r"max_epochs=(\d+)")
+_ONE_RATE = re.compile(r"\(dropout=(\d[\d.e-]*)\)")
+_RATES = re.compile(r"\(dropout=\.\.\.\) at ([\d.,e-]+),")
+_SAME = 0.01  # as a verdict writes rates
 _RATE_NAMES = ("rate", "end", "high", "start")
 
 
-def command(record: Record, said: Verdict, went: Course) -> str:
+def command(record: Record, said: Verdict) -> str:
     """What to copy: the overrides for the Hydra application, else the code the action names.
 
     Example:
         >>> from pathlib import Path
-        >>> config = {"schedule": {"_target_": "thinned.schedules.Constant", "rate": 0.1}}
-        >>> record = Record(Path("r"), config=config, overrides=["seed=1"])
-        >>> said = Verdict("overfitting", 0.9, (), "", remedy="raise the rate")
-        >>> command(record, said, Course("val_loss", "min", 0.4, 7, 0.5, 20))
-        'thinned train seed=1 schedule.rate=0.3'
+        >>> record = Record(Path("r"), config={"schedule": None}, overrides=["seed=1"])
+        >>> todo = "Add dropout: thinned.regularize(dropout=0.2)"
+        >>> command(record, Verdict("overfitting", 0.9, (), todo, remedy="raise the rate"))
+        'thinned train seed=1 schedule=constant schedule.rate=0.2'
     """
     if _is_ours(record):
-        change = _change(record, said, went)
-        changed = {each.partition("=")[0] for each in change}
+        change = _change(record, said)
+        changed = {each.partition("=")[0] for each in change} | {"ckpt_path"}  # begin anew
         named = [(e, e.lstrip("+~").partition("=")[0]) for e in record.overrides]
         kept = [e for e, name in named if name not in changed and name.split(".")[0] not in changed]
         several = ["-m"] if any("," in each for each in change) else []
@@ -54,39 +56,36 @@ def _is_ours(record: Record) -> bool:
     return ours and {"data", "model"} <= record.config.keys()
 
 
-def _change(record: Record, said: Verdict, went: Course) -> list[str]:
-    """The overrides that do what the verdict says."""
-    if said.remedy == "train longer":
-        return [f"trainer.max_epochs={2 * (int(went.last_epoch) + 1)}"]
-    if said.remedy == "train less":
-        return [f"trainer.max_epochs={int(went.best_epoch) + 1}"]
-    settings = flat({"schedule": record.config["schedule"] or {}})
-    names = [f"schedule.{name}" for name in _RATE_NAMES]
-    name = next((n for n in names if isinstance(settings.get(n), (int, float))), None)
-    adapted = _adapted(record)
-    now = float(settings[name]) if name else adapted or 0.0
-    higher, lower = min(0.9, now + STEP), max(0.0, now - STEP)
-    if said.remedy == "raise the rate":
-        wanted = [higher]
-    elif said.remedy == "lower the rate" and (name or adapted):
-        wanted = [lower]
-    elif not said.remedy and said.confidence:  # between two verdicts only a comparison decides
-        wanted = sorted({lower, now, higher})
-    else:
+def _change(record: Record, said: Verdict) -> list[str]:
+    """The overrides that do what the action says, by the action's own numbers."""
+    if said.remedy in ("train longer", "train less"):
+        epochs = _EPOCHS.search(said.action)
+        return [f"trainer.max_epochs={epochs[1]}"] if epochs else []
+    found = _ONE_RATE.search(said.action) or _RATES.search(said.action)
+    if found is None:
         return []
-    rates = ",".join(short(rate, 3) for rate in wanted)
-    seeds = ["seed=1,2,3,4,5"] if len(wanted) > 1 else []
-    if name:
-        return [f"{name}={rates}", *seeds]
+    rates, seeds = found[1], ["seed=1,2,3,4,5"] if "," in found[1] else []
+    settings = flat({"schedule": record.config["schedule"] or {}})
+    for name in (f"schedule.{each}" for each in _RATE_NAMES):
+        if _ended_at(record, settings.get(name)):
+            return [f"{name}={rates}", *seeds]
     constant = [_CONSTANT, f"schedule.rate={rates}", *seeds]
-    return constant if adapted is None else ["callbacks=default", *constant]  # one sets the rate
+    return ["callbacks=default", *constant] if _adapted(record) else constant  # one sets the rate
 
 
-def _adapted(record: Record) -> float | None:
-    """The last rate, rounded, of a run whose rate was found while training."""
+def _ended_at(record: Record, setting: Any) -> bool:
+    """Whether a setting of the schedule is the rate that was judged.
+
+    A schedule that was stopped on its way, or that ends elsewhere, was judged by another rate.
+    """
+    if not isinstance(setting, (int, float)):
+        return False
+    held = record.rates_at_end.values()
+    constant = str(record.config["schedule"].get("_target_")).endswith(".Constant")
+    return constant or (bool(held) and abs(setting - math.fsum(held) / len(held)) < _SAME)
+
+
+def _adapted(record: Record) -> bool:
+    """Whether the run's rate was found while training."""
     settings = flat({"callbacks": record.config.get("callbacks") or {}})
-    found = any(str(value).endswith(".AdaptiveDropout") for value in settings.values())
-    held = record.rates_held()
-    if not found or not held:
-        return None
-    return round(sum(held[-1].values()) / len(held[-1]), 2)
+    return any(str(value).endswith(".AdaptiveDropout") for value in settings.values())

@@ -12,10 +12,11 @@ from thinned.report._arms import Comparison
 from thinned.report._choices import flat
 from thinned.report._course import Course, course, diverged, main_metric, train_key
 from thinned.report._format import short, signed
-from thinned.report._record import Record
+from thinned.report._record import Record, ended
 
 NAIVE = 0.8  # what a verdict by the naive gap is worth of one by the fair gap; not calibrated
 _OF_RUN = (*VERDICTS[1:], "failed", "running")
+_FAILED = ("failed", "crashed", "interrupted", "diverged")  # nothing to go by came of these
 _OF_COMPARISON = ("no improvement", "failed", "running")
 _RATE_KEY = re.compile(r"(^|[._])(dropout|drop_rate|dropout_rate|rate|p)$")
 
@@ -61,7 +62,7 @@ def judge(record: Record) -> Verdict | None:
         word=said.word if sure else VERDICTS[0],
         confidence=confidence,
         evidence=_naive_evidence(record, went, train),
-        action=_naive_action(said.remedy if sure else "", _rate_if_known(record)),
+        action=_naive_action(said.remedy if sure else "", _rate_if_known(record), went),
         remedy=said.remedy if sure else "",
     )
 
@@ -73,6 +74,8 @@ def exit_code(found: Record | Comparison, fail_on: Sequence[str]) -> int:
         found: a run or a comparison.
         fail_on: of a run a verdict's word (``"overfitting"``), ``"failed"`` or ``"running"``; of a
             comparison ``"failed"``, ``"running"`` (any of its runs) or ``"no improvement"``.
+            Failed is a run that came to no good end: one that crashed, was interrupted or diverged
+            too. One that its sweep stopped, since others were better, is not.
 
     Raises:
         ValueError: if it is none of these.
@@ -84,9 +87,11 @@ def exit_code(found: Record | Comparison, fail_on: Sequence[str]) -> int:
     """
     known = _OF_RUN if isinstance(found, Record) else _OF_COMPARISON
     wanted = {check_choice("fail_on", each, known) for each in fail_on}
-    records = [found] if isinstance(found, Record) else [run.record for run in found.runs]
-    states: list[str] = [record.status for record in records]
-    seen = {"failed" if state == "crashed" else state for state in states}
+    if isinstance(found, Record):
+        states = [ended(found, diverged(found, main_metric(found)))]
+    else:
+        states = [run.state for run in found.runs]
+    seen = {"failed" if state in _FAILED else state for state in states}
     if isinstance(found, Record):
         said = judge(found)
         seen |= {said.word} if said else set()
@@ -127,8 +132,7 @@ def _known_rate(record: Record) -> float:
 
 def _rate_if_known(record: Record) -> float | None:
     """The mean rate at the end, else what a hyperparameter of that name says, else None."""
-    last = next((held for row in reversed(record.rates) if (held := row.sites or row.groups)), {})
-    if last:
+    if last := record.rates_at_end:
         return math.fsum(last.values()) / len(last)
     named = [value for key, value in flat(record.config).items() if _RATE_KEY.search(key)]
     rates = [float(v) for v in named if isinstance(v, (int, float)) and 0.0 <= v <= 1.0]
@@ -150,16 +154,17 @@ def _naive_evidence(record: Record, went: Course, train: str) -> tuple[str, ...]
     )
 
 
-def _naive_action(remedy: str, rate: float | None) -> str:
+def _naive_action(remedy: str, rate: float | None, went: Course) -> str:
     verb = "Add dropout" if rate == 0.0 else "Raise the rate"
     if rate is None:
         verb = "Add dropout, or raise its rate"
-    higher = min(0.9, (rate or 0.0) + STEP)
+    higher, lower = min(0.9, (rate or 0.0) + STEP), max(0.0, (rate or 0.0) - STEP)
+    longer, less = 2 * (int(went.last_epoch) + 1), int(went.best_epoch) + 1
     said = {
         "raise the rate": f"{verb}: thinned.regularize(dropout={higher:.2g})",
-        "lower the rate": "Lower the rate, and compare over several seeds.",
-        "train longer": "Train longer, then look again.",
-        "train less": "Stop earlier, or get more training data.",
+        "lower the rate": f"Lower the rate: thinned.regularize(dropout={lower:.2g})",
+        "train longer": f"Train longer: Trainer(max_epochs={longer}); then look again.",
+        "train less": f"Stop earlier, Trainer(max_epochs={less}), or get more training data.",
         "keep": "Keep the rate.",
     }
     add = "Add `OverfittingMonitor()` and `RunRecord()` to the callbacks, and train again."

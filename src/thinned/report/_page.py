@@ -17,7 +17,7 @@ from thinned.report._render import render, write
 
 PAGE_NAME = "report.html"
 STATUS_TONES = {"finished": "good", "running": "calm", "failed": "bad", "crashed": "bad"}
-STATUS_TONES |= {"unknown": "calm", "diverged": "bad"}
+STATUS_TONES |= {"unknown": "calm", "stopped": "calm", "diverged": "bad"}
 
 
 def write_page(run: str | Path | Record, out: str | Path | None = None) -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 from thinned.report._csv_logs import CSV_NAME, read_csv_logs
 from thinned.report._read_record import read_record
 from thinned.report._record import Record
-from thinned.report._refused import refused
+from thinned.report._refused import refused, stopped_at
 from thinned.report._tensorboard_logs import EVENTS, read_tensorboard_logs
 from thinned.report._writer import FILE_NAME
 
@@ -32,7 +32,9 @@ def read_run(path: str | Path, *, rates: bool = True) -> Record:
     if path.is_file() and path.suffix != ".jsonl":
         path = path.parent
     if path.is_file() or (path / FILE_NAME).exists():
-        return read_record(path, rates=rates)
+        record = read_record(path, rates=rates)
+        record.stopped_at = stopped_at(record.folder)
+        return record
     if (path / CSV_NAME).exists():
         return read_csv_logs(path)
     if any(path.glob(EVENTS)):

@@ -45,6 +45,7 @@ class Record:
         source: who wrote it: ``record`` is our own, ``status`` that of a job which failed before
             its training; the others are logs of runs made without us.
         metrics: one row a validation, in order.
+        stopped_at: epochs after which its sweep stopped the run, since others were better.
         skipped: lines that could not be read (a run that was killed while writing leaves one).
     """
 
@@ -68,6 +69,7 @@ class Record:
     verdict: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     end: dict[str, Any] | None = None
+    stopped_at: int | None = None
     skipped: int = 0
 
     @property
@@ -93,6 +95,23 @@ class Record:
         """The error the run failed with, or an empty string."""
         return str((self.end or {}).get("error") or "")
 
+    @property
+    def pruned(self) -> bool:
+        """Whether others were better, so that it was stopped: by a sweep of ours, or by Optuna."""
+        return self.stopped_at is not None or self.error.startswith("TrialPruned")
+
+    @property
+    def rates_at_end(self) -> dict[str, float]:
+        """The rates that it ended with: of sites, else of groups; what all figures of it go by."""
+        rows = reversed(self.rates)
+        return next((held for row in rows if (held := row.sites or row.groups)), {})
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it ended in good order, but before the training that was planned."""
+        done = self.rates[-1].progress if self.rates else None
+        return self.status == "finished" and done is not None and done < 1.0
+
     def rates_held(self) -> list[dict[str, float]]:
         """The rates at each moment at which some were set: of groups, else of sites."""
         return [rates for row in self.rates if (rates := row.groups or row.sites)]
@@ -107,10 +126,14 @@ class Record:
 
 
 def ended(record: Record, diverged: float | None) -> str:
-    """How a run ended, for people: one that came to its end without a finite metric diverged."""
+    """How a run ended, for people.
+
+    One that came to its end without a finite metric diverged; one that was stopped since others
+    were better has fewer epochs than these, and says so.
+    """
     if diverged is not None and record.status in ("finished", "unknown"):
         return "diverged"
-    return record.status
+    return "stopped" if record.pruned else record.status
 
 
 def process_lives(process: Mapping[str, Any]) -> bool:

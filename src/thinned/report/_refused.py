@@ -1,6 +1,7 @@
-"""Reads a job of ``thinned train`` that failed before its training, and so has no record."""
+"""Reads what a job of ``thinned train`` says of itself: that it failed early, or was stopped."""
 
 from pathlib import Path
+from typing import Any
 
 from thinned.report import _data as data
 from thinned.report._record import Record
@@ -14,11 +15,9 @@ _FIELDS: dict[str, data.Check] = {
 
 
 def refused(folder: Path) -> Record | None:
-    """Return what ``status.json`` says of a job that failed, None where it says nothing such."""
-    try:
-        text = data.check_file(folder / STATUS_NAME, "a job's status").read_text("utf-8")
-        said = data.take(data.parse(text), _FIELDS, ["status", "overrides"])
-    except (OSError, ValueError):
+    """The record of a job that failed before its training, and so wrote none; else None."""
+    said = _status(folder, _FIELDS, ["status", "overrides"])
+    if said is None:
         return None
     end = {"status": said["status"], "error": said.get("error"), "seconds": None}
     seeds = [each.removeprefix("seed=") for each in said["overrides"] if each.startswith("seed=")]
@@ -31,3 +30,19 @@ def refused(folder: Path) -> Record | None:
         overrides=said["overrides"],
         end=end,
     )
+
+
+def stopped_at(folder: Path) -> int | None:
+    """The number of epochs after which its sweep stopped a job, None where it did not."""
+    said = _status(folder, {"stopped_at": data.whole}, ["stopped_at"])
+    return said["stopped_at"] if said else None
+
+
+def _status(
+    folder: Path, fields: dict[str, data.Check], needed: list[str]
+) -> dict[str, Any] | None:
+    try:
+        text = data.check_file(folder / STATUS_NAME, "a job's status").read_text("utf-8")
+        return data.take(data.parse(text), fields, needed)
+    except (OSError, ValueError):
+        return None

@@ -7,6 +7,7 @@ from thinned.report._format import p_value, plus_minus, short, signed
 from thinned.report._statistics import Difference
 from thinned.report._table import LEFT_OUT
 
+_MOST = 8  # arms in a line
 MORE_SEEDS = "Run several seeds, at least 3, better 5: seed=1,2,3,4,5."
 
 
@@ -39,7 +40,8 @@ def conclusion(found: Comparison) -> Told:
         told = _nothing_better(found, base)
     else:
         told = _something_better(found, base, best)
-    told.evidence += _left_out(found)
+    if best is not None or found.other_data:  # else the headline has it
+        told.evidence += _left_out(found)
     return told
 
 
@@ -83,9 +85,34 @@ def _nothing_finished(found: Comparison) -> Told:
             f"No run ended with a finite {found.main.key}: {diverged} of {len(found.runs)} "
             "diverged",
             "Lower the learning rate, and train again.",
+            _left_out(found) if diverged < len(found.runs) else [],
         )
-    rest = f"{running} of {len(found.runs)} still run" if running else "all ended early"
-    return Told(f"No run has come to its end: {rest}", "Compare again when some have.")
+    states = ", ".join(f"{count} {status}" for status, count in _lost(found))
+    action = "Run them again, to their end."
+    if any(arm.count("failed") for arm in found.arms):
+        action = "See why they failed (`thinned report` and a run's folder), and run them again."
+    if running:
+        action = "Compare again when those that run have ended."
+    which = f"None of the {len(found.runs)} runs" if len(found.runs) > 1 else "The run"
+    not_yet = "has" if len(found.runs) > 1 else "has not"
+    return Told(f"{which} {not_yet} come to its end: {states}", action, _so_far(found))
+
+
+def _so_far(found: Comparison) -> list[str]:
+    """The best value of each arm that has one, though it is in no mean."""
+    told = []
+    for arm in found.arms:
+        values = [
+            (run.values[found.main.title], run.best_epoch)
+            for run in arm.runs
+            if found.main.title in run.values
+        ]
+        if values:
+            value, epoch = (max if found.main.mode == "max" else min)(values)
+            told.append(f"{arm.label} {short(value)} (epoch {short(epoch, 3)})")
+    more = f" and {len(told) - _MOST} more" if len(told) > _MOST else ""
+    listed = ", ".join(told[:_MOST])
+    return [f"Best {found.main.key} so far, in no mean: {listed}{more}."] if told else []
 
 
 def _something_better(found: Comparison, base: Arm, best: Arm) -> Told:
@@ -166,12 +193,14 @@ def _why(arm: Arm, title: str) -> str:
 
 
 def _left_out(found: Comparison) -> list[str]:
-    lost = [
-        f"{count} {status}"
-        for status in LEFT_OUT
-        if (count := sum(arm.count(status) for arm in found.arms))
-    ]
-    return [f"Not in the means: {', '.join(lost)}, of {len(found.runs)} runs."] if lost else []
+    lost = ", ".join(f"{count} {status}" for status, count in _lost(found))
+    return [f"Not in the means: {lost}, of {len(found.runs)} runs."] if lost else []
+
+
+def _lost(found: Comparison) -> list[tuple[str, int]]:
+    """How many runs came to no end that counts, by state."""
+    counts = [(status, sum(arm.count(status) for arm in found.arms)) for status in LEFT_OUT]
+    return [(status, count) for status, count in counts if count]
 
 
 def _numbers(found: Comparison, change: Difference) -> str:
