@@ -126,6 +126,43 @@ def test_rates_of_zero_are_an_error_that_names_them():
         mc_predict(conv(tail=[nn.Dropout(0.0)]), IMAGES)
 
 
+class Written(Functional):
+    """A rate that stands in the forward itself, as in many MLPs."""
+
+    def forward(self, x):
+        hidden = self.one(x).relu()
+        return self.two(nn.functional.dropout(hidden, 0.2, training=self.training))
+
+
+class Both(Written):
+    """The same beside a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+        del self.dropout
+
+    def forward(self, x):
+        return self.drop(super().forward(x))
+
+
+def test_dropout_that_is_written_into_a_forward_is_named_with_its_line():
+    model = Written()
+    del model.dropout
+    with pytest.raises(
+        thinned.NoEffectError, match=r"switched on: .*py:\d+: .*hidden, 0\.2.*attrib"
+    ):
+        mc_predict(model, ROWS)
+
+
+def test_beside_what_can_be_switched_on_it_is_told():
+    model = Both()
+    with pytest.warns(thinned.ThinnedWarning, match=r"stays as it is: .*hidden, 0\.2") as told:
+        mc_predict(model, ROWS, 4)
+    assert [warning.filename for warning in told] == [__file__]
+    mc_predict(model, ROWS, 4, include="drop")  # who names the sites has looked
+
+
 class Unused(nn.Module):
     """Holds a dropout layer that its forward never calls."""
 

@@ -149,6 +149,7 @@ class Changing(nn.Module):
         return self.two(hidden)
 
 
+@pytest.mark.filterwarnings("ignore:While samples are drawn")  # it compares with a number
 def test_a_forward_that_draws_otherwise_goes_on_row_by_row():
     model, x = Changing().eval(), rows(4, 6)
     found = shared(model, x, count=12)

@@ -1,6 +1,7 @@
 """Which sites are on while samples are drawn, and everything else in evaluation mode."""
 
 import contextlib
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -9,12 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from thinned._errors import NoEffectError
+from thinned._errors import NoEffectError, ThinnedWarning
 from thinned.surgery import Site, SiteList, as_patterns, find_sites
 from thinned.surgery._attributes import follow
 from thinned.surgery._inserted import Inserted, inserted_hooks
 from thinned.surgery._known import _RULES as RULES
 from thinned.surgery._paths import walk
+from thinned.surgery._patterns import EVERYTHING
 from thinned.surgery._reads import reads_of
 from thinned.surgery._site_list import no_sites
 from thinned.uncertainty._kept import Kept
@@ -26,6 +28,9 @@ _FOUND: "Kept[list[tuple[weakref.ref[Any], Site]]]" = Kept()  # what was asked f
 
 def active_sites(model: nn.Module, include: str | Iterable[str] = "*") -> SiteList:
     """Return the sites that will be on: those with a rate above 0 that a forward can follow.
+
+    Dropout whose rate is written into a forward is no site, and stays as it is: a warning says so
+    where all were asked for.
 
     Args:
         model: any module.
@@ -66,14 +71,25 @@ def known_sites(model: nn.Module, include: str | Iterable[str], state: Any) -> S
 def _asked(model: nn.Module, patterns: tuple[str, ...]) -> Sequence[Site]:
     every = find_sites(model, kinds="all")
     if not [site for site in every if site.kind != "placeholder"]:
-        msg = "Expected a model with something to sample from, found no dropout in it. "
+        msg = "Expected a model with something to sample from, found no dropout in it"
+        msg += f" that can be switched on: {_written(every)}" if every.out_of_reach else ". "
         msg += "Insert some, and train with it: thinned.insert(model, rate=0.1)."
         raise NoEffectError(msg)
+    if every.out_of_reach and patterns == (EVERYTHING,):
+        warnings.warn(f"While samples are drawn, {_written(every)}", ThinnedWarning, stacklevel=4)
     if patterns == (LAST,):
         return every
     if idle := every.idle(patterns):
         raise no_sites(every, idle)
     return every.select(patterns, kinds="all")
+
+
+def _written(sites: SiteList) -> str:
+    """Say that some dropout cannot be switched on, where it stands, and how it could be."""
+    first, *others = sites.out_of_reach
+    msg = f"dropout that is written into a forward stays as it is: {first}"
+    msg += f" (and {len(others)} more). " if others else ". "
+    return msg + "Keep its rate in an attribute: F.dropout(x, self.dropout, self.training). "
 
 
 def _chosen(asked: Sequence[Site], patterns: tuple[str, ...]) -> SiteList:
