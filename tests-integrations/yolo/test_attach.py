@@ -50,11 +50,14 @@ def assert_clean(trainer):
 def test_rates_follow_the_schedule_and_the_hooks_are_called(train, shapes):
     model = YOLO("yolo26n.yaml")
     attachment = thinned_yolo.attach(model, schedule=Linear(0.0, 0.3), probe=None)
-    rates, calls = [], []
+    rates, calls = [], []  # of each call of an inserted layer: did it drop something
+
+    def note(layer, given, made):
+        calls.append(not torch.equal(given[0], made))
 
     def count(trainer):
         for change in attachment._edit._changes:
-            change.hook.layer.register_forward_hook(lambda *_: calls.append(1))
+            change.hook.layer.register_forward_hook(note)
 
     model.add_callback("on_train_start", count)
     model.add_callback("on_train_batch_end", lambda _: rates.append(attachment.rate))
@@ -64,6 +67,8 @@ def test_rates_follow_the_schedule_and_the_hooks_are_called(train, shapes):
         0.0, 0.1, "validation", 0.2, 0.3, "validation", "validation"
     ]  # fmt: skip
     assert len(calls) == 18 * 4, "18 sites, 4 batches; no call in validation"
+    assert not any(calls[:18]), "the first batch has rate 0"
+    assert all(sum(calls[18 * k : 18 * (k + 1)]) > 0 for k in (1, 2, 3))
     assert "18 hooks inserted" in attachment.report()
     assert hooks_of(trainer.model) == 0
     assert_clean(trainer)

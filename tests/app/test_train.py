@@ -208,6 +208,8 @@ def test_jobs_of_one_process_are_runs_of_their_own_also_after_a_failure(train, q
     assert [path.parts[-4] for path in runs] == ["0", "1", "2"]
     found = read_offline(only("multirun/*/*"))
     assert len({run.run_id for run in found}) == 3
+    assert len({run.group for run in found}) == 1
+    assert found[0].group
     assert [run.exit_code for run in found] == [0, 1, 0]
 
 

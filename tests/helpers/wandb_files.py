@@ -20,6 +20,7 @@ class Offline:
     metrics: dict = field(default_factory=dict)
     alerts: list = field(default_factory=list)
     run_id: str = ""
+    group: str = ""
     began: float = 0.0
     exit_code: int | None = None
 
@@ -63,7 +64,7 @@ def _read(data):
         elif kind == "alert":
             found.alerts.append(record.alert.title)
         elif kind == "run":
-            found.run_id = record.run.run_id
+            found.run_id, found.group = record.run.run_id, record.run.run_group
             found.began = record.run.start_time.ToMicroseconds()
             found.config.update(_items(record.run.config.update))
         elif kind == "exit":
