@@ -214,6 +214,15 @@ def test_it_prints_on_light_paper(run_view, tmp_path):
     assert run_view.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
+def test_tables_fit_the_paper(sweep_view):
+    sweep_view.set_viewport_size({"width": 700, "height": 900})
+    sweep_view.emulate_media(media="print")
+    over = sweep_view.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    sweep_view.emulate_media(media="screen")
+    sweep_view.set_viewport_size({"width": 1280, "height": 900})
+    assert over <= 0
+
+
 def test_without_figures_the_numbers_remain(opened, run_page, tmp_path):
     broken = tmp_path / "old.html"
     text = run_page.read_text("utf-8")

@@ -1,3 +1,4 @@
+import math
 import re
 from html.parser import HTMLParser
 
@@ -317,6 +318,48 @@ def test_a_rate_that_was_found_is_compared_with_constants(tmp_path, remedy, acti
         f"thinned train {several}experiment=adaptive callbacks=default schedule=constant "
         f"schedule.rate={rates}{seeds}"
     )
+
+
+def test_hundreds_of_long_paths_have_a_row_each(tmp_path):
+    paths = tuple(f"backbone.encoder.layers.{i}.attention.dropout" for i in range(200))
+    record = read_run(records.write_run(tmp_path / "a", sites=paths))
+    drawn = run_figures(record)["heat"][0]
+    assert len(set(drawn["data"][0]["y"])) == 200
+    assert drawn["layout"]["height"] < 1000
+
+
+def test_a_short_run_has_its_points_and_whole_epochs(tmp_path):
+    short = run_figures(read_run(records.write_run(tmp_path / "a", (0.5,))))
+    assert short["rates"][0]["data"][0]["mode"] == "lines+markers"
+    assert short["learning"][0]["layout"]["xaxis"]["dtick"] == 1
+    assert short["heat"][0]["layout"]["xaxis"]["dtick"] == 1
+    long = run_figures(read_run(records.write_run(tmp_path / "b", (0.5,) * 30)))
+    assert long["rates"][0]["data"][0]["mode"] == "lines"
+    assert "dtick" not in long["learning"][0]["layout"]["xaxis"]
+
+
+def test_where_a_run_diverged_is_marked(tmp_path):
+    record = read_run(records.write_run(tmp_path / "a", (0.5, 0.4, math.nan, math.nan)))
+    layout = run_figures(record)["learning"][0]["layout"]
+    marks = {note["text"]: note["x"] for note in layout["annotations"]}
+    assert marks == {"best": 1, "not finite": 2}
+
+
+def test_a_comparison_draws_only_what_there_is(tmp_path):
+    for i in range(20):
+        overrides = [f"schedule.body=0.{i}", f"schedule.head=0.{20 - i}"]
+        records.write_run(tmp_path / "search" / str(i), seed=0, overrides=overrides, rates=False)
+    search = parse(write_compare_page(compare(tmp_path / "search")))
+    ids = {value for _, name, value in search.attributes if name == "id"}
+    assert "means" in ids
+    assert "differences" not in ids  # of one seed none has an interval
+    axis = means(compare(tmp_path / "search"))["layout"]["xaxis"]
+    assert axis["showticklabels"] is False
+    records.write_run(tmp_path / "killed", end="interrupted")
+    killed = parse(write_compare_page(compare(tmp_path / "killed")))
+    ids = {value for _, name, value in killed.attributes if name == "id"}
+    assert "means" not in ids
+    assert "curve0" in ids
 
 
 def test_metrics_are_found_by_their_names(tmp_path):

@@ -61,6 +61,18 @@ def test_without_common_seeds_it_is_welchs():
     assert found.p == pytest.approx(reference.pvalue, rel=1e-9)
 
 
+@pytest.mark.parametrize("base", [{1: 1.5, 12: 1.9}, {1: 1.5, 12: 1.9, 13: 1.6}])
+@pytest.mark.parametrize("arm", [{1: 1.0, 2: 1.2}, {1: 1.0, 2: 1.2, 3: 1.7}])
+def test_one_common_seed_of_several_is_too_few_to_pair(arm, base):
+    found = difference(arm, base)
+    reference = stats.ttest_ind(list(arm.values()), list(base.values()), equal_var=False)
+    interval = reference.confidence_interval(0.95)
+    assert not found.paired
+    mean = sum(arm.values()) / len(arm) - sum(base.values()) / len(base)
+    assert (found.mean, found.p) == pytest.approx((mean, reference.pvalue))
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-6)
+
+
 def test_only_common_seeds_are_paired():
     found = difference({1: 1.0, 2: 2.0, 9: 100.0}, {1: 1.5, 2: 2.7, 8: 0.0})
     assert found.n == 2
@@ -72,6 +84,12 @@ def test_one_seed_gives_a_difference_without_error():
     assert (found.mean, found.se, found.p) == (-0.5, None, None)
     assert not found.significant
     assert difference({}, {1: 1.0}) is None
+    more = {1: 1.5, 2: 9.0}  # whose seed 1 is the only one to compare with
+    assert difference({1: 1.0}, more) == Difference(-0.5)
+    assert difference(more, {1: 1.0}) == Difference(0.5)
+    for arm, base, mean in (({7: 1.0}, more, -4.25), (more, {7: 1.0}, 4.25)):
+        found = difference(arm, base)
+        assert (found.mean, found.se, found.p, found.paired) == (mean, None, None, False)
 
 
 def test_equal_runs_do_not_differ():

@@ -7,16 +7,19 @@ from thinned.report._arms import Arm, Column, Comparison
 from thinned.report._figures import (
     GROUP_COLOURS,
     Figure,
+    at_whole_epochs,
     escape,
     layout,
     line,
-    shorten,
     thin,
     with_rows,
+    without_markers,
 )
+from thinned.report._names import shorten
 
 MAX_PANELS = 12
 MAX_CURVES = 8
+MAX_NAMES = 16  # on an axis
 
 
 def means(found: Comparison) -> Figure:
@@ -32,7 +35,10 @@ def means(found: Comparison) -> Figure:
     setting = found.settings[0] if len(found.settings) == 1 else "setting"
     drawn = layout(setting, found.main.key)
     drawn["hovermode"] = "closest"
-    if not numeric:
+    if not numeric and len(found.arms) > MAX_NAMES:
+        drawn["xaxis"].update(type="category", showticklabels=False)
+        drawn["xaxis"]["title"]["text"] += ", named in the table below"
+    elif not numeric:
         # Upright where they do not fit side by side, as on a phone; then they need the height.
         drawn["xaxis"].update(type="category", autotickangles=[0, 90], automargin="height")
         longest = max(len(line) for arm in found.arms for line in _name(arm).split("<br>"))
@@ -84,12 +90,12 @@ def curves(found: Comparison) -> dict[str, tuple[Figure, str]]:
                 seed = run.record.seed
                 name = run.record.name if seed is None else f"seed {seed}"
                 each = line(name, points, GROUP_COLOURS[i % len(GROUP_COLOURS)])
-                lines.append({**each, "mode": "lines", "opacity": 0.75})
+                lines.append({**without_markers(each), "opacity": 0.75})
         if lines:
             drawn = layout("epoch", "", showlegend=False, height=220)
             drawn["margin"] = {"l": 52, "r": 10, "t": 8, "b": 42}
             drawn["yaxis"]["range"] = ranges
-            panels[f"curve{i}"] = ({"data": lines, "layout": drawn}, arm.label)
+            panels[f"curve{i}"] = at_whole_epochs({"data": lines, "layout": drawn}), arm.label
     return panels
 
 

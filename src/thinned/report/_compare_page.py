@@ -28,8 +28,11 @@ def write_compare_page(found: Comparison, out: str | Path | None = None) -> Path
 def compare_page(found: Comparison, folder: Path) -> str:
     """Make the page of a comparison, as text."""
     panels = figures.curves(found)
-    drawn: dict[str, Any] = {"means": figures.means(found)}
-    if not found.other_data and any(found.main.title in arm.differences for arm in found.arms):
+    drawn: dict[str, Any] = {}
+    if any(found.main.title in arm.estimates for arm in found.arms):
+        drawn["means"] = figures.means(found)
+    changes = [arm.differences.get(found.main.title) for arm in found.arms]
+    if not found.other_data and any(each and each.low is not None for each in changes):
         drawn["differences"] = figures.differences(found)
     drawn.update({name: figure for name, (figure, _) in panels.items()})
     return render(

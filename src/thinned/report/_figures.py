@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from thinned.report._course import train_key
+from thinned.report._names import distinct
 from thinned.report._record import RateRow, Record
 
 Figure = dict[str, Any]
@@ -19,7 +20,10 @@ Points = Sequence[tuple[float, float]]
 GROUP_COLOURS = tuple(f"@s{i}" for i in range(1, 9))
 DASHES = ("solid", "dash", "dot", "dashdot")
 HEAT = [[0.0, "@h0"], [0.33, "@h1"], [0.66, "@h2"], [1.0, "@h3"]]
+BAR = {"lenmode": "pixels", "len": 160, "y": 1, "yanchor": "top"}
 MAX_POINTS = 1500
+MAX_HEIGHT = 760
+FEW = 8  # epochs, of which each has its mark on the axis
 
 
 def line(name: str, points: Points, colour: str, **style: Any) -> Figure:
@@ -35,6 +39,20 @@ def line(name: str, points: Points, colour: str, **style: Any) -> Figure:
         "marker": {"size": 5, "color": colour},
         "hovertemplate": "%{y:.4g}<extra>" + escape(name) + "</extra>",
     }
+
+
+def without_markers(drawn: Figure) -> Figure:
+    """A line alone, unless it is a single point, which has none."""
+    known = sum(y is not None for y in drawn["y"])
+    return {**drawn, "mode": "lines" if known > 1 else "lines+markers"}
+
+
+def at_whole_epochs(drawn: Figure) -> Figure:
+    """Mark whole epochs only on the axis of a short run; plotly would mark fifths of them."""
+    last = max((x for each in drawn["data"] for x in each["x"]), default=math.inf)
+    if last <= FEW:
+        drawn["layout"]["xaxis"]["dtick"] = 1
+    return drawn
 
 
 def layout(x: str, y: str, marks: Iterable[Figure] = (), **more: Any) -> Figure:
@@ -120,7 +138,7 @@ def rates(record: Record) -> Figure:
         points = [(row.epoch, row.groups[name]) for row in record.rates if name in row.groups]
         style = {"dash": DASHES[i // len(GROUP_COLOURS) % len(DASHES)]}
         each = line(name, points, GROUP_COLOURS[i % len(GROUP_COLOURS)], **style)
-        lines.append({**each, "mode": "lines"})
+        lines.append(without_markers(each))
     drawn = layout("epochs done", "rate", showlegend=True)
     drawn["yaxis"]["rangemode"] = "tozero"
     return {"data": lines, "layout": drawn}
@@ -131,8 +149,9 @@ def heat(rates: Sequence[RateRow]) -> Figure:
     rows = [row for row in rates if row.sites]
     paths = list(dict.fromkeys(path for row in rows for path in row.sites))
     cells = [[finite(row.sites.get(path, math.nan)) for row in rows] for path in paths]
-    names = [escape(shorten(path)) for path in paths]
-    drawn = with_rows(layout("epochs done", "", height=max(260, 22 * len(paths) + 110)), names)
+    names = [escape(name) for name in distinct(paths)]
+    height = min(MAX_HEIGHT, max(260, 22 * len(paths) + 110))  # of hundreds the axis names some
+    drawn = with_rows(layout("epochs done", "", height=height), names)
     heatmap = {
         "type": "heatmap",
         "x": [row.epoch for row in rows],
@@ -141,10 +160,10 @@ def heat(rates: Sequence[RateRow]) -> Figure:
         "zmin": 0,
         "zmax": max((rate for row in rows for rate in row.sites.values()), default=1.0) or 1.0,
         "colorscale": HEAT,
-        "colorbar": {"title": {"text": "rate"}, "thickness": 12, "outlinewidth": 0},
+        "colorbar": {"title": {"text": "rate"}, "thickness": 12, "outlinewidth": 0, **BAR},
         "hovertemplate": "%{y}<br>%{x} epochs: rate %{z:.4g}<extra></extra>",
         "xgap": 0,
-        "ygap": 1,
+        "ygap": int(height < MAX_HEIGHT),
     }
     return {"data": [heatmap], "layout": drawn}
 
@@ -196,16 +215,6 @@ def with_rows(drawn: Figure, names: Sequence[str]) -> Figure:
     drawn["yaxis"] = {"autorange": "reversed", "fixedrange": True, "type": "category"}
     drawn["hovermode"] = "closest"
     return drawn
-
-
-def shorten(path: str, length: int = 24) -> str:
-    """Cut a long path in front, where paths are alike.
-
-    Example:
-        >>> shorten("model.encoder.layers.3.attention.dropout", 24)
-        '…ers.3.attention.dropout'
-    """
-    return path if len(path) <= length else "…" + path[1 - length :]
 
 
 def values(figure: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:

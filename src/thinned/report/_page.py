@@ -83,6 +83,8 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
         since = onset(record)
         if since is not None:
             marks.append(figures.mark(since, "onset", "@onset"))
+        if went.diverged is not None:
+            marks.append(figures.mark(went.diverged, "not finite", "@onset"))
         text = (
             f"{metric} is best at epoch {short(went.best_epoch, 3)} ({short(went.best)}) and "
             f"{short(went.last) if went.diverged is None else 'not finite'} at the end."
@@ -114,6 +116,8 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
     if any(rate > 0.0 for row in record.rates for rate in row.sites.values()):
         text = "Each row is a place in the model that holds a rate, the first layer on top."
         drawn["heat"] = (figures.heat(record.rates), "Rate of every site", text)
+    for figure, *_ in drawn.values():
+        figures.at_whole_epochs(figure)
     return drawn | calibration_figures(record)
 
 
