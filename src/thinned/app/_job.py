@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from thinned._log import logger
 from thinned.callbacks import LayerInsert, RunRecord
@@ -31,6 +32,10 @@ from ._errors import ConfigError
 from ._objective import ObjectiveCheck, objective
 from .models import Task
 from .pruning import SuccessiveHalving
+
+# What names the metric in code, and on the command line.
+_IN_CODE, _TYPED = "OverfittingMonitor(monitor=...)", "objective=KEY"
+_OURS = ("overfit/", "dropout/")
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,15 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         _give_example(trainer, data)
         for one in trainer.loggers:
             one.log_hyperparams(without_secrets(dict(plain)))
-        with _refusals(cfg.ckpt_path):
+        with _refusals(cfg.ckpt_path, lambda: objective(plain["objective"], _numbers(trainer))):
             trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
         metrics = _numbers(trainer)
         value = objective(plain["objective"], metrics)
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
-            metrics |= _test(trainer, model, data)
+            if is_overridden("test_step", model) and is_overridden("test_dataloader", data):
+                metrics |= _test(trainer, model, data)
+            else:
+                logger.info("no test: `test_step` of the model or `test_dataloader` is missing")
         logger.info("%s: %s", from_here(folder), _line(metrics))
         halvings = [c for c in all_callbacks(trainer) if isinstance(c, SuccessiveHalving)]
     return Result(metrics, value, halvings[0].stopped_at if halvings else None)
@@ -78,10 +86,27 @@ def _model(cfg: DictConfig, data: Any) -> pl.LightningModule:
     """Build the model; a network gets its task from the data, a LightningModule is left as is."""
     net = build(cfg, "model")
     if isinstance(net, functools.partial):
-        net = _call("model", functools.partial(net, data.shape, data.outputs))
+        net = _call("model", functools.partial(_given_shape, net, data))
     if isinstance(net, pl.LightningModule):
         return net
     return Task(net, build(cfg, "optimizer"), data.task)
+
+
+def _given_shape(build_net: Any, data: Any) -> Any:
+    """Build a network for the shape of the data; say what to do where its class takes none."""
+    module = isinstance(build_net.func, type) and issubclass(build_net.func, pl.LightningModule)
+    hint = " A LightningModule is used as it is with model._partial_=false." if module else ""
+    missing = [name for name in ("shape", "outputs") if not hasattr(data, name)]
+    if missing:
+        msg = (
+            f"Expected `data` to have `shape` and `outputs`, it has no {' and no '.join(missing)}."
+        )
+        raise TypeError(msg + hint)
+    try:
+        return build_net(data.shape, data.outputs)
+    except (TypeError, ValueError) as error:
+        msg = f"{error}. It was given shape and outputs of the data first.{hint}"
+        raise TypeError(msg) from error
 
 
 def _give_example(trainer: pl.Trainer, data: Any) -> None:
@@ -93,11 +118,12 @@ def _give_example(trainer: pl.Trainer, data: Any) -> None:
 
 
 @contextmanager
-def _refusals(ckpt_path: str | None) -> Iterator[None]:
+def _refusals(ckpt_path: str | None, check_objective: Callable[[], Any]) -> Iterator[None]:
     """Tell what callbacks, optimizers and Lightning refuse from what breaks in training."""
     try:
         yield
     except MisconfigurationException as error:
+        check_objective()  # the checkpoint goes by it, and does not know the nearest name
         raise ConfigError(str(error)) from error
     except Exception as error:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -112,7 +138,7 @@ def _refusals(ckpt_path: str | None) -> Iterator[None]:
             msg = f"`optimizer`: {error}"
             raise ConfigError(msg) from error
         if raised_in.startswith("thinned.") and not raised_in.startswith("thinned.app."):
-            raise ConfigError(str(error)) from error
+            raise ConfigError(str(error).replace(_IN_CODE, _TYPED)) from error
         raise
 
 
@@ -218,5 +244,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _line(metrics: Mapping[str, float]) -> str:
-    shown = [f"{key} {metrics[key]:.4g}" for key in sorted(metrics) if "/" not in key]
+    shown = [f"{key} {metrics[key]:.4g}" for key in sorted(metrics) if not key.startswith(_OURS)]
     return ", ".join(shown) or "nothing was logged"

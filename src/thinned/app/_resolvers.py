@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 
 def register() -> None:
@@ -14,7 +15,13 @@ def register() -> None:
     OmegaConf.register_new_resolver("thinned.rungs", _rungs, replace=True)
     OmegaConf.register_new_resolver("thinned.folder", _folder, replace=True)
     OmegaConf.register_new_resolver("thinned.single", lambda: not _in_sweep(), replace=True)
+    OmegaConf.register_new_resolver("thinned.first", _first, replace=True)
     OmegaConf.register_new_resolver("thinned.wandb_mode", _wandb_mode, replace=True)
+
+
+def _first(keys: Any) -> Any:
+    """Return the first of several keys, or the only one."""
+    return keys[0] if isinstance(keys, ListConfig) and keys else keys
 
 
 def _wandb_mode(offline: bool) -> str | None:
