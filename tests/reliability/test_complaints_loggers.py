@@ -85,6 +85,7 @@ def test_every_callback_takes_the_loggers_of_fast_dev_run(tmp_path, offline, rev
     trainer = tiny.fit(callbacks[:: -1 if reverse else 1], logger=loggers, fast_dev_run=True)
     assert {type(each).__name__ for each in trainer.loggers} == {"DummyLogger"}
     assert trainer.state.status == "finished"
+    assert not list(tmp_path.rglob("*.wandb"))  # nor is a run begun beside them
 
 
 class _Listener(socketserver.ThreadingTCPServer):
