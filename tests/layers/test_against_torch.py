@@ -107,14 +107,46 @@ def test_a_new_rate_between_forward_and_backward_does_not_disturb_compiled_code(
     torch.testing.assert_close(x.grad, y.detach())
 
 
-def test_a_rate_set_in_inference_mode_can_be_set_again_outside():
+@pytest.mark.parametrize("built", [True, False])
+def test_a_rate_of_inference_mode_trains_outside(built):
+    """Its tensor would be one of those that autograd refuses to save."""
+    layer = layers.Dropout(0.3)
     with torch.inference_mode():
-        layer = layers.Dropout(0.3)
+        if built:
+            layer = layers.Dropout(0.3)
         layer.p = 0.4
-    layer.p = 0.5
     torch._dynamo.reset()
     x = torch.ones(10, requires_grad=True)
+    y = torch.compile(layer, backend="aot_eager")(x)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, y.detach())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [layers.Dropout(1.0), layers.DropConnectLinear(4, 4, p=1.0), layers.DropPath(1.0)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_compiled_rate_one_gives_gradients_of_zero(layer):
+    """Not NaN, which is 0 times the 1 / (1 - p) that nothing is multiplied with."""
+    torch._dynamo.reset()
+    x = torch.ones(3, 4, requires_grad=True)
     torch.compile(layer, backend="aot_eager")(x).sum().backward()
+    grads = [x.grad, *(w.grad for name, w in layer.named_parameters() if name != "bias")]
+    assert all(grad.eq(0.0).all() for grad in grads)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_rate_is_held_in_float32_whatever_the_default(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"):
+            far = layers.Dropout(0.1)
+        rates = far._rate, layers.Dropout(0.1)._rate
+    finally:
+        torch.set_default_dtype(before)
+    assert all(torch.equal(rate, torch.tensor(0.1)) for rate in rates)
 
 
 def test_others_can_read_the_rate_in_compiled_code():

@@ -24,8 +24,11 @@ def test_one_write_sets_all_and_the_tensor_is_one():
     three = made(0.1, 0.2, 0.3)
     many = ManyRates(three)
     assert [layer.p for layer in three] == [0.1, 0.2, 0.3]
+    many.set(0.4)
+    held = three[0]._held
     for rate in (0.5, 0.25, 0.0, 1.0):
         many.set(rate)
+        assert all(layer._held is held for layer in three)  # they are not gone through again
         assert [both(layer) for layer in three] == [(rate, rate)] * 3
         assert many.get() == [rate] * 3
     assert len({id(layer._rate) for layer in three}) == 1
@@ -56,12 +59,12 @@ def test_a_layer_that_is_set_alone_leaves_the_others_and_comes_back():
 
 def test_groups_may_take_each_others_layers_over():
     three = made(0.1, 0.1, 0.1)
-    first, second = ManyRates(three[:2], [0.5, 1.0]), ManyRates(three[1:])
+    first, second = ManyRates(three[:2], [0.5, 0.25]), ManyRates(three[1:])
     first.set(0.4)
     second.set(0.8)
     assert [both(layer) for layer in three] == [(0.2, 0.2), (0.8, 0.8), (0.8, 0.8)]
     first.set(0.4)
-    assert [layer.p for layer in three] == [0.2, 0.4, 0.8]
+    assert [both(layer) for layer in three] == [(0.2, 0.2), (0.1, 0.1), (0.8, 0.8)]
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])

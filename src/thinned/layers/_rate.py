@@ -191,6 +191,4 @@ def rate_tensor(rate: float, device: torch.device | None = None) -> Tensor:
         with torch.inference_mode(mode=False):
             return rate_tensor(rate, device)
     made = torch.full((), rate, dtype=torch.float32, device=device)
-    if device is None and made.is_meta:
-        return torch.full((), rate, dtype=torch.float32, device="cpu")
-    return made
+    return rate_tensor(rate, torch.device("cpu")) if device is None and made.is_meta else made
