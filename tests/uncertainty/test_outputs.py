@@ -111,3 +111,40 @@ def test_an_empty_batch_is_refused():
         mc_predict(model, x, 4)
     with pytest.raises(ValueError, match=r"shape \(0, 8\)\. Give the model at least one row"):
         ensemble_predict([model, model], x)
+
+
+class Given(nn.Module):
+    """Returns what a function makes of three features that dropout has gone over."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.one, self.drop, self.made = nn.Linear(8, 3), nn.Dropout(0.5), made
+
+    def forward(self, x):
+        return self.made(self.one(self.drop(x)))
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "match"),
+    [
+        (lambda y: torch.complex(y, y), TypeError, "real numbers, got torch.complex64"),
+        (lambda y: y > 0, TypeError, r"real numbers, got torch\.bool"),
+        (lambda y: y[:, 0], ValueError, r"at least two classes .*, got \(5,\)"),
+        (lambda y: y[:, :1], ValueError, r"got \(5, 1\)\. One logit z"),
+    ],
+    ids=["complex", "yes or no", "no axis", "one class"],
+)
+def test_what_is_said_to_be_logits_has_to_be(made, error, match):
+    x, model = torch.randn(5, 8), Given(made)
+    with pytest.raises(error, match=match):
+        mc_predict(model, x, 8, classes=True)
+    with pytest.raises(error, match=match):
+        ensemble_predict([model, Given(made)], x, classes=True)
+    assert mc_predict(model, x, 8).probabilities is None
+
+
+def test_one_logit_as_two_is_a_classifiers():
+    model = Given(lambda y: torch.cat([0 * y[:, :1], y[:, :1]], 1))
+    found = mc_predict(model, torch.randn(5, 8), 20, classes=True, keep_samples=True)
+    expected = found.samples[..., 1].sigmoid().mean(0)
+    torch.testing.assert_close(found.probabilities[:, 1], expected)

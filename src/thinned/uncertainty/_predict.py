@@ -69,9 +69,11 @@ def mc_predict(
 
     Raises:
         NoEffectError: if nothing in the model is stochastic, or all samples are identical.
-        TypeError: if the model returns no tensor, or one of integers.
-        ValueError: if ``samples`` is below 2, if the output is empty, or with ``masks="batch"`` if
-            a row's prediction depends on the other rows.
+        TypeError: if the model returns no tensor, or one of integers, or with ``classes=True`` one
+            that is not of real numbers.
+        ValueError: if ``samples`` is below 2, if the output is empty, with ``classes=True`` if it
+            has no axis of classes, or with ``masks="batch"`` if a row's prediction depends on the
+            other rows.
 
     Example:
         >>> import torch

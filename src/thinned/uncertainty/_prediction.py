@@ -189,10 +189,25 @@ def _softmax(values: Tensor) -> Tensor:
 
 
 def is_logits(output: Tensor, classes: bool | None) -> bool:
-    """Say whether an output is taken for logits where the user has not said."""
-    if classes is not None:
-        return classes
-    return output.dim() == 2 and output.shape[1] > 1 and output.is_floating_point()
+    """Say whether an output is taken for logits, and refuse what is said to be and cannot be.
+
+    Raises:
+        TypeError: if complex or boolean numbers are said to be logits.
+        ValueError: if there is no axis of at least two classes.
+    """
+    several = output.dim() > 1 and output.shape[1] > 1
+    if classes is None:
+        return several and output.dim() == 2 and output.is_floating_point()
+    if classes and not output.is_floating_point():
+        msg = f"Expected logits with classes=True, which are real numbers, got {output.dtype}. "
+        raise TypeError(msg + "Return logits, or leave `classes` out: mean and std are given then.")
+    if classes and not several:
+        msg = "Expected logits (N, C, *) of at least two classes with classes=True, got "
+        msg += (
+            f"{tuple(output.shape)}. One logit z of a yes or no is two: torch.cat([0 * z, z], 1)."
+        )
+        raise ValueError(msg)
+    return classes
 
 
 def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
