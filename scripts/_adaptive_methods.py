@@ -15,11 +15,10 @@ GRID = tuple(f"p={i / 20:.2f}" for i in range(20))
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A way of setting the rate, and what it costs in runs."""
+    """A way of setting the rate, in one run."""
 
     make: Make
     words: str
-    cost: float = 1.0
 
 
 class Shipped(Controller):

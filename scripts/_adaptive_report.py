@@ -9,10 +9,11 @@ from _adaptive_scores import SCALED, TaskScores, judge, load, summarize
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "evidence" / "adaptive.md"
 OURS = "adaptive"
+SWEEP = "grid by validation"
 COMPUTED = {
-    "p=0, temperature": ("no dropout, temperature fitted on validation after the run", 1),
-    "p=0, temperature >= 1": ("the same, not below 1: never surer than it is", 1),
-    "grid by validation": ("the 20 constants, chosen by validation for each seed", 20),
+    "p=0, temperature": "no dropout, temperature fitted on validation after the run",
+    "p=0, temperature >= 1": "the same, not below 1: never surer than it is",
+    SWEEP: "the {sweep} constants, chosen by validation for each seed",
 }
 SHOWN = ("p=0.00", "p=0.50", "p=0.70")  # constants that stand in the table of methods
 
@@ -22,17 +23,17 @@ def read(folder: pathlib.Path, names: list[str]) -> list[TaskScores]:
     return [judge(folder, name) for name in names if list(folder.glob(f"{name}.*.npz"))]
 
 
-def show(folder: pathlib.Path, names: list[str]) -> None:
-    """Print the tables."""
+def show(folder: pathlib.Path, names: list[str], sweep: int) -> None:
+    """Print the tables; a sweep is of that many constants."""
     tasks = read(folder, names)
-    print(of_tasks(tasks), of_methods(tasks), sep="\n\n")
+    print(of_tasks(tasks), of_methods(tasks, sweep), sep="\n\n")
 
 
-def write(folder: pathlib.Path, names: list[str], kind: str) -> None:
+def write(folder: pathlib.Path, names: list[str], kind: str, sweep: int) -> None:
     """Put the tables of a set of tasks into the page; of the ten its pictures too."""
     tasks = read(folder, names)
     text = PAGE.read_text()
-    for name, table in ((f"{kind}, tasks", of_tasks(tasks)), (kind, of_methods(tasks))):
+    for name, table in ((f"{kind}, tasks", of_tasks(tasks)), (kind, of_methods(tasks, sweep))):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
         text = re.sub(
             pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
@@ -57,7 +58,7 @@ def of_tasks(tasks: list[TaskScores]) -> str:
     for task in tasks:
         ours = task.scores[OURS]
         best = task.rates[task.best]
-        others = ("p=0.00", "p=0.50", *SCALED, "grid by validation")
+        others = ("p=0.00", "p=0.50", *SCALED, SWEEP)
         cells = [
             task.task,
             str(task.seeds),
@@ -74,7 +75,7 @@ def of_tasks(tasks: list[TaskScores]) -> str:
     return "\n".join(rows)
 
 
-def of_methods(tasks: list[TaskScores]) -> str:
+def of_methods(tasks: list[TaskScores], sweep: int) -> str:
     """A row for each method, over all tasks."""
     rows = [
         (
@@ -87,12 +88,12 @@ def of_methods(tasks: list[TaskScores]) -> str:
     for name in (*METHODS, *COMPUTED):
         if name not in held or (name.startswith("p=") and name not in (*SHOWN, *COMPUTED)):
             continue
-        words, cost = COMPUTED.get(name) or (METHODS[name].words, METHODS[name].cost)
+        words = COMPUTED[name] if name in COMPUTED else METHODS[name].words
         s = summarize(tasks, name)
         accuracy = sum(task.scores[name].accuracy for task in tasks) / len(tasks)
         cells = [
-            words,
-            f"{cost:g}x",
+            words.format(sweep=sweep),
+            f"{sweep}x" if name == SWEEP else "1x",
             f"{s.within} of {len(tasks)}",
             f"{s.final_regret:+.1%}",
             f"{s.early_regret:+.1%}",

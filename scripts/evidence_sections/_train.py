@@ -91,8 +91,8 @@ def fit(build: Callable[[], nn.Module], data: Data, recipe: Recipe, seed: int) -
 
 def train_step(
     net: nn.Module, optimizer: torch.optim.Optimizer, data: Data, rows: Tensor, recipe: Recipe
-) -> None:
-    """Take one step on these rows of the training part."""
+) -> float:
+    """Take one step on these rows of the training part; return its loss, dropout on."""
     net.train()
     x, y = data.train[0][rows], data.train[1][rows]
     if recipe.augment is not None:
@@ -103,6 +103,7 @@ def train_step(
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    return loss.item()
 
 
 def loss_of(output: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:

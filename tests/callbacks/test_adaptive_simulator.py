@@ -1,5 +1,6 @@
 """`scripts/adaptive` trains many networks side by side; each has to be what it is alone."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,30 @@ def test_the_short_form_runs(tmp_path):
     assert "`AdaptiveDropout()`" in done.stdout
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stdout.splitlines() == done.stdout.splitlines()[2:]  # nothing is trained twice
+
+
+@pytest.mark.parametrize("name", ["norm_cancer", "rnn_digits"])
+def test_a_network_of_another_family_is_trained_as_the_evidence_trains_it(name):
+    import _adaptive_families as families
+    import _adaptive_sim as sim
+    from evidence_sections._train import fit
+
+    task = dataclasses.replace(families.FAMILY_TASKS[name], steps=20)
+    data = task.parts(3)
+    recipe = dataclasses.replace(task.recipe, steps=20, checks=20)
+    alone = fit(lambda: task.build(data, 0.3), data, recipe, 3).numbers
+    found = families.train(task, [3], [lambda _: sim.Controller(0.3)])
+    assert found["test"][0, 0, -1] == alone["test_loss"]
+    assert found["val"][0, 0, -1] == alone["val_loss"]
+    assert found["rate"].shape == (1, 1, 20)
+
+
+def test_the_law_moves_the_rate_of_another_family():
+    import _adaptive_families as families
+    import _adaptive_methods as methods
+
+    task = dataclasses.replace(families.FAMILY_TASKS["norm_cancer"], steps=60)
+    rates = families.run(task, 0, methods.METHODS["adaptive"].make(task))["rate"]
+    assert len(set(rates)) > 5
+    assert task.classes == 2
+    assert task.epochs == 20  # 100 examples, 3 batches of 32
