@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -44,16 +45,23 @@ def test_brier_is_scikit_learns():
     assert float(metrics.brier(p, y)) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("score", [metrics.nll, metrics.brier])
+SCORES = [metrics.nll, metrics.brier, metrics.reliability]
+
+
+@pytest.mark.parametrize("score", SCORES)
 def test_logits_are_refused(score):
     with pytest.raises(ValueError, match=r"rows sum to 1, got a row that sums to 4.*softmax"):
         score(torch.tensor([[3.0, 1.0]]), torch.tensor([0]))
 
 
-@pytest.mark.parametrize("score", [metrics.nll, metrics.brier])
-def test_shapes_must_match(score):
-    with pytest.raises(ValueError, match=r"got \(1, 2\) and \(2,\)"):
-        score(torch.tensor([[0.5, 0.5]]), torch.tensor([0, 1]))
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    "shapes", [((1, 2), (2,)), ((2,), (2,)), ((2, 2, 2), (2,)), ((2, 2), (2, 1))]
+)
+def test_shapes_must_match(score, shapes):
+    p, y = torch.full(shapes[0], 0.5), torch.zeros(shapes[1]).long()
+    with pytest.raises(ValueError, match=re.escape(f"got {shapes[0]} and {shapes[1]}.")):
+        score(p, y)
 
 
 @pytest.mark.parametrize("ties", [True, False])
@@ -95,6 +103,8 @@ def test_aurc_of_ties_is_the_mean_over_all_their_orders():
 def test_no_rows_are_refused():
     with pytest.raises(ValueError, match=r"N above 0, got \(0,\)"):
         metrics.aurc(torch.zeros(0), torch.zeros(0))
+    with pytest.raises(ValueError, match=r"same shape \(N,\).*got \(2, 2\)"):
+        metrics.aurc(torch.zeros(2, 2), torch.zeros(2, 2))
 
 
 CLASSES = [
@@ -158,8 +168,3 @@ def test_curves_over_batches_are_their_functional_twins(cls, twin, make):
     found, expected = metric.compute(), twin(*given)
     assert torch.allclose(torch.as_tensor(found[1]), torch.as_tensor(expected[1]), atol=1e-6)
     assert torch.allclose(torch.as_tensor(found[0]), torch.as_tensor(expected[0]), atol=1e-6)
-
-
-def test_reliability_needs_classes():
-    with pytest.raises(ValueError, match=r"got \(3,\) and \(3,\)"):
-        metrics.reliability(torch.rand(3), torch.zeros(3).long())

@@ -112,18 +112,19 @@ class BrierScore(_Mean):
 
 
 def _log_losses(probabilities: Tensor, target: Tensor) -> Tensor:
-    _check(probabilities, target)
+    check_scored(probabilities, target)
     chosen = probabilities.gather(1, target[:, None]).squeeze(1)
     return -chosen.clamp_min(torch.finfo(chosen.dtype).tiny).log()
 
 
 def _squares(probabilities: Tensor, target: Tensor) -> Tensor:
-    _check(probabilities, target)
+    check_scored(probabilities, target)
     truth = torch.zeros_like(probabilities).scatter_(1, target[:, None], 1.0)
     return (probabilities - truth).square().sum(dim=1)
 
 
-def _check(probabilities: Tensor, target: Tensor) -> None:
+def check_scored(probabilities: Tensor, target: Tensor) -> None:
+    """Raise unless these are probabilities of classes, and as many true classes."""
     if probabilities.dim() != 2 or target.shape != probabilities.shape[:1]:
         msg = "Expected probabilities of shape (N, C) and a target of shape (N,), got "
         raise ValueError(f"{msg}{tuple(probabilities.shape)} and {tuple(target.shape)}.")

@@ -8,6 +8,8 @@ from torchmetrics import Metric
 
 from thinned._checks import check_number
 
+from ._proper_scores import check_scored
+
 
 def reliability(probabilities: Tensor, target: Tensor, bins: int = 15) -> Tensor:
     r"""Return what a reliability diagram shows: of each bin of confidence, what came true.
@@ -76,9 +78,7 @@ class Reliability(Metric):
 
 def _sums(probabilities: Tensor, target: Tensor, bins: int) -> Tensor:
     """Number of rows, sum of confidences and number of rows that are right, of each bin."""
-    if probabilities.dim() != 2 or target.shape != probabilities.shape[:1]:
-        msg = "Expected probabilities of shape (N, C) and a target of shape (N,), got "
-        raise ValueError(f"{msg}{tuple(probabilities.shape)} and {tuple(target.shape)}.")
+    check_scored(probabilities, target)
     count = int(check_number("bins", bins, 1, 1e6, what="a number of bins"))
     confidence, chosen = probabilities.detach().max(dim=1)
     rows = torch.stack([torch.ones_like(confidence), confidence, chosen == target], 1).double()
