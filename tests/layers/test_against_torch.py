@@ -136,6 +136,11 @@ def test_compiled_rate_one_gives_gradients_of_zero(layer):
     assert all(grad.eq(0.0).all() for grad in grads)
 
 
+def test_a_logit_of_another_shape_is_refused_in_torch_s_words():
+    with pytest.raises(RuntimeError, match="size mismatch for logit"):
+        layers.ConcreteDropout(0.3).load_state_dict({"logit": torch.zeros(2)})
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_the_rate_is_held_in_float32_whatever_the_default(dtype):
     before = torch.get_default_dtype()

@@ -106,6 +106,10 @@ def test_packed_sequences_give_what_the_same_padded_ones_give(base, mode):
     for i, length in enumerate(lengths.tolist()):
         torch.testing.assert_close(unpacked[:length, i], padded[:length, i])
     assert (last[0] if base == "LSTM" else last).shape == (1, 3, 8)
+    layer.batch_first = True  # which says nothing of packed ones
+    torch.manual_seed(1)
+    again, _ = layer(pack_padded_sequence(x, lengths))
+    torch.testing.assert_close(again.data, packed.data, rtol=0, atol=0)
 
 
 def test_unsorted_sequences_come_back_in_their_order():

@@ -90,3 +90,10 @@ def test_a_groups_name_is_made_unique():
 def test_a_key_may_name_its_group():
     assert split_name("early = a.*") == ("early", "a.*")
     assert split_name("a.*") == (None, "a.*")
+
+
+@pytest.mark.parametrize(
+    "wrapper", ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"]
+)
+def test_what_wrappers_put_in_may_stand_in_a_pattern(wrapper):
+    assert matches(f"{wrapper}.a.{wrapper}.b", "a.b")
