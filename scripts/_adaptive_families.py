@@ -18,6 +18,7 @@ from torch import nn
 import thinned
 
 GRID = ("p=0.00", "p=0.10", "p=0.30", "p=0.50", "p=0.70", "p=0.90")
+OTHERS = ("adaptive", "highest")
 CHECKS = 20
 
 

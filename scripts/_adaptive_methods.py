@@ -26,10 +26,11 @@ class Shipped(Controller):
 
     Args:
         losses_only: do not look at outputs and labels, as where the callback cannot.
+        highest: the highest rate.
     """
 
-    def __init__(self, task: Task, *, losses_only: bool = False) -> None:
-        self.law, self.losses_only = AdaptiveLaw(), losses_only
+    def __init__(self, task: Task, *, losses_only: bool = False, highest: float = 0.95) -> None:
+        self.law, self.losses_only = AdaptiveLaw(high=highest), losses_only
         self.state = self.law.begin(epochs=task.epochs, classes=task.classes or NUMBERS)
         super().__init__(self.state.rate)
 
@@ -93,6 +94,7 @@ def _constant(rate: float) -> Make:
 METHODS: Mapping[str, Method] = {
     **{name: Method(_constant(float(name[2:])), f"constant {name[2:]}") for name in GRID},
     "adaptive": Method(Shipped, "`AdaptiveDropout()`"),
+    "highest": Method(lambda task: Shipped(task, highest=0.5), "the same, `highest=0.5`"),
     "its start": Method(lambda task: Controller(Shipped(task).rate), "its start, kept"),
     "losses only": Method(
         lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
@@ -103,4 +105,4 @@ METHODS: Mapping[str, Method] = {
     "0.95 to 0.35": Method(lambda _: Straight(0.95, 0.35), "straight from 0.95 to 0.35"),
     "drawn": Method(lambda _: Drawn(0.0, 0.7), "drawn anew each step from U(0, 0.7)"),
 }
-OTHERS = tuple(name for name in METHODS if name not in GRID)
+OTHERS = tuple(name for name in METHODS if name not in (*GRID, "highest"))

@@ -196,45 +196,6 @@ def test_the_better_the_training_set_is_fitted_the_nearer_to_the_start_the_rate_
     assert step(high, **unsure, train_loss=0.0).rate == 0.5  # and falls no farther
 
 
-BLAMED = dataclasses.replace(STEERS, rate=0.8, progress=0.9, lately=0.76, lowest=0.7, first=2.0)
-
-
-def test_a_high_rate_under_which_validation_loss_has_risen_is_to_blame():
-    blamed = step(BLAMED, **SURE, train_loss=1.0, progress=1.0)
-    assert kept(0.8, blamed.rate) == pytest.approx(0.1 * LAW.down * LAW.blame)
-    half = dataclasses.replace(BLAMED, lately=0.73)  # 1.5% of the untrained loss: half the 3%
-    pushed = 0.2 - 0.5 * (0.2 + LAW.blame)
-    assert kept(0.8, step(half, **SURE, progress=1.0).rate) == pytest.approx(
-        -0.1 * LAW.down * pushed
-    )
-    unsure = step(BLAMED, **UNSURE, progress=1.0)  # adds to evidence that asks for less
-    assert kept(0.8, unsure.rate) == pytest.approx(0.1 * LAW.down * (0.2 + LAW.blame))
-
-
-@pytest.mark.parametrize(
-    ("changed", "losses"),
-    [
-        ({"lowest": 0.76}, {}),  # it has not risen
-        ({"lately": None, "lowest": None}, {}),  # nor is it known
-        ({}, {"train_loss": 1 - LAW.heart}),  # training is ahead: it is overfitting that raised it
-        ({"start": 0.85}, {}),  # the rate is not high
-    ],
-    ids=str,
-)
-def test_otherwise_it_is_not(changed, losses):
-    state = dataclasses.replace(BLAMED, **changed)
-    assert kept(0.8, step(state, **SURE, **losses, progress=1.0).rate) == pytest.approx(
-        -0.1 * LAW.up * 0.2
-    )
-
-
-def test_the_lowest_is_of_the_means():
-    state = BLAMED
-    for val_loss, progress in ((0.1, 0.95), (2.0, 1.0)):
-        state = step(state, val_loss=val_loss, progress=progress)
-    assert state.lately > state.lowest > 0.1
-
-
 def test_without_a_temperature_the_training_loss_stands_in():
     assert step(log_temperature=None, train_loss=0.5).rate > 0.5
     assert step(log_temperature=None, train_loss=0.9).rate < 0.5

@@ -16,7 +16,6 @@ class AdaptiveState:
         progress: share of the training done at the last step of the law.
         first: validation loss of the untrained network; None until it is known.
         lately: mean validation loss of late, the latest counting most; None until one is known.
-        lowest: the lowest that this mean has been.
         learning: whether a loss has fallen since then, so that the law steers.
         signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
@@ -27,7 +26,6 @@ class AdaptiveState:
     progress: float = 0.0
     first: float | None = None
     lately: float | None = None
-    lowest: float | None = None
     learning: bool = False
     signal: float = 0.0
     steps: int = 0
@@ -52,9 +50,6 @@ class AdaptiveLaw:
        have been trained for long. A spring that fades over the run pulls towards the start.
     4. The farther the training loss, dropout on, is below the validation loss, the nearer to the
        start the rate is kept: there is something to hold back.
-    5. Above the start, where training is not that far below, and validation loss has risen from its
-       lowest, the rate is to blame, whatever the temperature says: it counts for less, and the rate
-       comes down. (A recurrent network looks too sure of its few errors at any rate.)
 
     Where there is no log-temperature, the training loss (dropout on) against the validation loss
     takes its place, and counts for less: a network that fits its training set in spite of dropout
@@ -83,9 +78,6 @@ class AdaptiveLaw:
         heart: share of validation loss by which training loss has to be lower for the rate not to
             fall below the start.
         regain: rise of a rate that is below that, over a whole training run.
-        risen: rise of validation loss from its lowest, as a share of the untrained network's, from
-            which on a high rate is to blame.
-        blame: the log-temperature below the target that this counts for.
         gap: relative gap between training and validation loss that is aimed at, where there is no
             log-temperature.
         coarse: what a gap above it counts for.
@@ -130,8 +122,6 @@ class AdaptiveLaw:
     spring: float = 0.2
     heart: float = 0.5
     regain: float = 1.0
-    risen: float = 0.03
-    blame: float = 0.3
     gap: float = 0.3
     coarse: float = 0.2
     fallen: float = 0.975
@@ -189,10 +179,8 @@ class AdaptiveLaw:
             state = dataclasses.replace(state, start=min(state.start, state.rate))
         high = self.high
         if learning:
-            held = self._held(train_loss, val_loss)
-            blame = self._blame(state, held, first)
-            rate = self._steered(state, signal, val_loss, share, progress, blame)
-            low = max(self.low, min(state.start * held, state.rate + self.regain * share))
+            rate = self._steered(state, signal, val_loss, share, progress)
+            low = max(self.low, self._floor(state, train_loss, val_loss, share))
             if not (validates or _below(train_loss, self.begun, first)):
                 high = min(high, max(state.rate, state.start))
         elif progress is not None and progress < self.patience:
@@ -200,14 +188,12 @@ class AdaptiveLaw:
         else:
             rate = state.rate - self.fast * share
             low = min(max(self.low, self.search * state.start), state.rate)
-        lately = _mean_of_late(state.lately, val_loss, share)
         return AdaptiveState(
             rate=max(low, min(high, rate)),
             start=state.start,
             progress=state.progress if progress is None else progress,
             first=first,
-            lately=lately,
-            lowest=lately if state.lowest is None else min(state.lowest, lately),
+            lately=_mean_of_late(state.lately, val_loss, share),
             learning=learning,
             signal=signal,
             steps=state.steps + 1,
@@ -231,14 +217,11 @@ class AdaptiveLaw:
         val_loss: float,
         share: float,
         progress: float | None,
-        blame: float,
     ) -> float:
         left = 1.0 if progress is None else 1 - min(1.0, progress)
         kept = 1 - state.rate
         pull = math.log(kept + _TINY) - math.log(1 - state.start + _TINY)
-        too_sure = signal - self.target
-        too_sure -= blame * (max(0.0, too_sure) + self.blame)
-        too_sure += self.spring * left * pull
+        too_sure = signal - self.target + self.spring * left * pull
         speed = self.up
         if too_sure <= 0:
             speed = self.down * (1.0 if progress is None else min(1.0, progress / self.warm) ** 2)
@@ -247,17 +230,12 @@ class AdaptiveLaw:
                 speed *= 1 - max(0.0, min(1.0, fall / self.falls))
         return 1 - kept * math.exp(max(-self.most, min(self.most, -speed * too_sure * share)))
 
-    def _held(self, train_loss: float, val_loss: float) -> float:
-        """How much there is to hold back, in [0, 1]: training is ahead by that share of `heart`."""
+    def _floor(
+        self, state: AdaptiveState, train_loss: float, val_loss: float, share: float
+    ) -> float:
         gap = (val_loss - train_loss) / abs(val_loss) if val_loss else 0.0
-        return max(0.0, min(1.0, gap / self.heart))
-
-    def _blame(self, state: AdaptiveState, held: float, first: float) -> float:
-        """How likely it is the rate that has raised validation loss, in [0, 1]."""
-        if state.lately is None or state.lowest is None or state.rate < state.start or not first:
-            return 0.0
-        risen = (state.lately - state.lowest) / (self.risen * abs(first))
-        return (1 - held) * min(1.0, risen)
+        floor = state.start * min(1.0, max(0.0, gap / self.heart))
+        return min(floor, state.rate + self.regain * share)  # no jumps
 
 
 def _below(loss: float, share: float, first: float) -> bool:
