@@ -9,7 +9,8 @@ import torchmetrics
 import thinned
 from helpers import probing, tiny
 from thinned.callbacks import OverfittingMonitor, RunRecord
-from thinned.metrics import VERDICTS, verdict
+from thinned.metrics import VERDICTS, Onset, verdict
+from thinned.report import read_record
 
 
 @pytest.fixture(params=probing.NAMESPACES)
@@ -440,7 +441,9 @@ def test_a_training_set_that_augments_hides_a_part_of_the_gap():
 
 def test_the_verdict_is_told_once(monkeypatch, tmp_path):
     told = []
-    monkeypatch.setattr("thinned.callbacks._monitor.logger.info", lambda *words: told.append(words))
+    monkeypatch.setattr(
+        "thinned.callbacks._monitor_show.logger.info", lambda *words: told.append(words)
+    )
     tiny.fit([OverfittingMonitor(), RunRecord(tmp_path, page=False)])
     assert not told, "the record's summary holds it"
     tiny.fit([OverfittingMonitor()])
@@ -523,3 +526,15 @@ def test_weights_that_are_not_a_number_are_no_average(plain):
                 self.net[0].weight.fill_(float("nan"))
 
     probing.fit(pl, probing.build(Breaks), [OverfittingMonitor()])  # a warning is an error
+
+
+def test_an_onset_that_is_taken_back_is_not_recorded_any_more(monkeypatch, tmp_path):
+    found = iter([None, Onset(0, 0, 0, 0.5, 99.0), None])
+    monkeypatch.setattr("thinned.callbacks._monitor_rows.onset", lambda *_: next(found))
+    monitor, record = OverfittingMonitor(every=2), RunRecord(tmp_path, page=False, summary=False)
+    trainer = tiny.fit([monitor, record], max_epochs=3)
+    assert ["overfit/onset" in row for row in monitor.history] == [False, True, False]
+    rows = [row.values for row in read_record(tmp_path).metrics]
+    assert ["overfit/onset" in row for row in rows] == [False, True, False]
+    assert "overfit/onset" not in trainer.callback_metrics
+    assert all("overfit/gap/val_loss" in row for row in rows), "others stand until the next probe"

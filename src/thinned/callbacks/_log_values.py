@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -30,8 +30,16 @@ def send(trainer: Any, values: Mapping[str, float], step: int) -> None:
                 )
 
 
-def publish(trainer: Any, values: Mapping[str, float]) -> None:
-    """Put values where ``monitor=`` and file names of checkpoints look for them."""
+def publish(trainer: Any, values: Mapping[str, float], passing: Iterable[str] = ()) -> None:
+    """Put values where ``monitor=`` and file names of checkpoints look for them.
+
+    Args:
+        trainer: the trainer.
+        values: what holds now.
+        passing: keys that hold only while they are among the values; others stand until the next.
+    """
+    for key in passing:
+        trainer.callback_metrics.pop(key, None)
     device = trainer.strategy.root_device
     tensors = {key: torch.tensor(value, device=device) for key, value in values.items()}
     trainer.callback_metrics.update(tensors)

@@ -9,15 +9,15 @@ from typing_extensions import override
 
 from thinned._checks import check_choice, check_count
 from thinned._errors import ThinnedWarning
-from thinned._log import logger
 from thinned.metrics._verdict import Verdict
 from thinned.surgery import SiteList
 
+from . import _monitor_rows as rows
 from . import _monitor_show as show
-from ._lightning import all_callbacks, progress
+from ._lightning import progress
 from ._log_values import publish, send
 from ._monitor_keys import in_front, refuse_second, stale_between, watched
-from ._monitor_rows import Row, check_numbers, checked_loaders, judged, measured, robustness
+from ._monitor_rows import Row
 from ._probe import Probe, Reading, merged
 from ._probe_lightning import (
     check_lightning,
@@ -111,7 +111,7 @@ class OverfittingMonitor(pl.Callback):
         self._asked = (monitor, mode)
         self._wants_noise = noise
         self._wants_units = units
-        self._shifted = checked_loaders(shifted)
+        self._shifted = rows.checked_loaders(shifted)
         self._noise: Noise | None = None
         self._units: Units | None = None
         self._known = False
@@ -135,6 +135,7 @@ class OverfittingMonitor(pl.Callback):
             validations=self._validations,
             monitor=self.monitor,
             mode=self.mode,
+            probe=self._probe.mark,
         )
 
     @override
@@ -143,8 +144,9 @@ class OverfittingMonitor(pl.Callback):
             self.history = [dict(row) for row in state["history"]]
             self._validations = int(state["validations"])
             self.monitor, self.mode = state["monitor"], state["mode"]
+            self._probe.mark = state.get("probe")  # of a version that kept none: not known
             if self.monitor is not None and any(self.monitor in row for row in self.history):
-                _, self.verdict = judged(self.history, self.monitor, self.mode)
+                _, self.verdict = rows.judged(self.history, self.monitor, self.mode)
 
     @override
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -156,6 +158,7 @@ class OverfittingMonitor(pl.Callback):
             self._known, self._lost = False, False
             if trainer.global_step == 0:  # else the same trainer fits some epochs more
                 self.history, self.verdict, self._validations = [], None, 0
+                self._probe.mark = None
 
     @override
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -200,24 +203,21 @@ class OverfittingMonitor(pl.Callback):
         if self._noise is not None:
             row["rate"] = self._noise.rate
         if self._is_due(trainer):
-            found = measured(validation, self._measure(trainer, pl_module))
+            found = rows.measured(validation, self._measure(trainer, pl_module))
             self._look_for_gap(validation, found)
             row |= found
-        row |= robustness(validation, self._shifted)
+        row |= rows.robustness(validation, self._shifted)
         self._validations += 1
         self.history.append(row)
         row |= self._judge(validation)
         ours = {k: v for k, v in row.items() if k.startswith("overfit/")}
-        publish(trainer, ours)
+        publish(trainer, ours, rows.PASSING)
         send(trainer, {**ours, "epoch": row["epoch"]}, validation_step_count(trainer))
 
     @override
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         if self.verdict is not None and trainer.is_global_zero:
-            show.send_text(trainer, self.verdict)
-            told = any(getattr(c, "summary", None) is True for c in all_callbacks(trainer))
-            if not told:  # by a run record's summary
-                logger.info("%s", show.in_words(self.verdict))
+            show.tell(trainer, self.verdict)
 
     def summary(self) -> str:
         """Return what was found, as text: the verdict with its reasons, and the latest figures.
@@ -244,7 +244,7 @@ class OverfittingMonitor(pl.Callback):
         if self._known or (trainer.sanity_checking and not validation):
             return  # some log only when it is none of the sanity check
         self._known = True
-        check_numbers(self._shifted, len(val_loaders(trainer)))
+        rows.check_numbers(self._shifted, len(val_loaders(trainer)))
         found = watched(trainer, *self._asked, validation)
         if found is not None:
             self.monitor, self.mode = found
@@ -281,7 +281,7 @@ class OverfittingMonitor(pl.Callback):
 
     def _judge(self, validation: Mapping[str, float]) -> Row:
         if self.monitor is not None and self.monitor in validation:
-            row, self.verdict = judged(self.history, self.monitor, self.mode)
+            row, self.verdict = rows.judged(self.history, self.monitor, self.mode)
             return row
         if self.monitor is not None and not self._lost:
             self._lost = True

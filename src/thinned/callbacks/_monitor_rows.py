@@ -14,6 +14,7 @@ from ._monitor_keys import SUFFIX, pairs
 from ._probe import Reading
 
 Row = dict[str, Any]
+PASSING = ("overfit/onset", "overfit/new_probe")  # said at one validation, and no more at the next
 
 
 def measured(validation: Mapping[str, float], reading: Reading) -> Row:

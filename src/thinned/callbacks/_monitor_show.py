@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from thinned._log import logger
 from thinned.metrics._verdict import VERDICTS, Verdict
 
+from ._lightning import all_callbacks
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -76,7 +78,14 @@ def plot(
     return figure, ax
 
 
-def send_text(trainer: Any, verdict: Verdict) -> None:
+def tell(trainer: Any, verdict: Verdict) -> None:
+    """Give the verdict to the loggers; and to the user, unless a run record's summary holds it."""
+    _send_text(trainer, verdict)
+    if not any(getattr(each, "summary", None) is True for each in all_callbacks(trainer)):
+        logger.info("%s", in_words(verdict))
+
+
+def _send_text(trainer: Any, verdict: Verdict) -> None:
     """Give the verdict to loggers that take text: TensorBoard and W&B. None may stop the run."""
     words = "\n".join([in_words(verdict), *(f"- {reason}" for reason in verdict.evidence)])
     for sink in trainer.loggers:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from ._probe_lightning import (
     why_not,
 )
 from ._probe_loop import Logged
+from ._probe_mark import compared, mark_of
 from ._probe_noise import Noise
 from ._probe_state import Snapshot, frozen_optimizers
 from ._probe_units import Units
@@ -53,6 +54,10 @@ class Probe:
         wanted: a fraction of the training set (float), a number of samples (int), or a loader.
         seed: of the choice of samples, and of everything random inside the evaluation.
         keep: callbacks whose validation hooks run for the probe too.
+
+    Attributes:
+        seconds: what it has cost.
+        mark: tells the samples of the last evaluation from others; None before the first one.
     """
 
     def __init__(self, wanted: Any, seed: int = 0, keep: Iterable[Any] = ()) -> None:
@@ -60,6 +65,8 @@ class Probe:
         self.seed = seed
         self.keep = tuple(_checked_callback(each) for each in one_or_many(keep))
         self.seconds = 0.0
+        self.mark: int | None = None
+        self._own: int | None = 0  # the mark of a loader of the user's own, which is not looked at
         self._source: Any = None
         self._indices: list[Any] = []
         self._recorder: data.Recorder | None = None
@@ -102,7 +109,7 @@ class Probe:
     def observe(self, batch: Any) -> None:
         """See a training batch: kept, where the loader cannot be indexed."""
         if self._recorder is not None:
-            self._recorder.record(batch, _rows(batch))
+            self._recorder.record(batch)
 
     def before_validation(self, module: nn.Module) -> None:
         """Take the state from which the probe will start: that from which validation starts."""
@@ -128,6 +135,7 @@ class Probe:
         if snapshot is None or not batches:
             return Reading()
         self._check_weights(trainer, module)
+        found = self._compared(trainer)
         start = time.monotonic()
         part = 0
         if noise is not None and noise.is_on and batches < math.inf:
@@ -147,7 +155,7 @@ class Probe:
             merged(full, trainer.world_size),
             merged(full if whole else early, trainer.world_size),
             merged(noisy, trainer.world_size),
-            units.values() if units is not None else {},
+            found | (units.values() if units is not None else {}),
         )
 
     def _choose(self, trainer: Any, loader: Any) -> None:
@@ -157,21 +165,21 @@ class Probe:
             known, same = data.pool(loader, train_limit(trainer), self.seed)
             if not same and world > 1:
                 known = data.in_order(i for part in gathered(known, world) for i in part)
-            self._indices = data.choose(known, self.wanted, self.seed, trainer.global_rank, world)
-            logger.debug("the probe has %d of %d samples", len(self._indices) * world, len(known))
+            chosen = data.choose(known, self.wanted, self.seed, world)
+            self._own, self._indices = mark_of(chosen), chosen[trainer.global_rank :: world]
+            logger.debug("the probe has %d of %d samples", len(chosen), len(known))
             return
         wanted = self.wanted
         if not isinstance(wanted, int):
             batches, size = train_limit(trainer), getattr(loader, "batch_size", None) or 1
             wanted = _RECORDED if batches == math.inf else round(wanted * batches * size)
-        self._recorder = data.Recorder(max(1, -(-wanted // world)))
+        self._recorder, self._own = data.Recorder(max(1, -(-wanted // world))), None
 
     def _loader(self, trainer: Any) -> tuple[Any, float]:
         """The loader of this process, built anew, and its number of batches."""
         if self._recorder is not None:
-            kept: Any = self._recorder.freeze()
-            loader = DataLoader(kept, batch_size=None, collate_fn=_as_is)
-            batches: float = len(kept)
+            loader: Any = self._recorder.freeze()
+            batches: float = len(loader)
         elif self._source is self.wanted:
             loader = self.wanted
             batches = len(loader) if hasattr(loader.dataset, "__len__") else math.inf
@@ -204,6 +212,14 @@ class Probe:
                 ThinnedWarning,
                 stacklevel=2,
             )
+
+    def _compared(self, trainer: Any) -> dict[str, float]:
+        """Return what is logged if a resumed run evaluates other samples than before."""
+        if self._own is None and self._recorder is not None:
+            own = mark_of(self._recorder.batches)
+            self._own = mark_of(gathered(own, trainer.world_size))
+        before, self.mark = self.mark, self._own
+        return compared(before, self.mark, trainer.current_epoch)
 
     def _check_weights(self, trainer: Any, module: nn.Module) -> None:
         if self._warned or averaging(trainer, self.keep) or not self._weights:
@@ -279,16 +295,3 @@ def _fingerprint(module: nn.Module) -> list[str]:
     with torch.no_grad():
         some = [p for p in module.parameters() if p.numel() and p.is_floating_point()]
         return [float(p.detach().sum()).hex() for p in (*some[:2], *some[-2:])]
-
-
-def _rows(batch: Any) -> int:
-    if isinstance(batch, torch.Tensor):
-        return batch.shape[0] if batch.ndim else 1
-    parts = batch.values() if isinstance(batch, Mapping) else batch
-    if isinstance(parts, str | bytes) or not isinstance(parts, Iterable):
-        return 1
-    return next((n for n in map(_rows, parts) if n > 1), 1)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch

@@ -56,17 +56,16 @@ def pool(loader: DataLoader[Any], batches: float, seed: int) -> tuple[list[Any],
     return _tried(loader, batches, size, seed), False
 
 
-def choose(candidates: Sequence[Any], wanted: float, seed: int, rank: int, world: int) -> list[Any]:
-    """Choose the probe, the same at each validation and on each process, and share it out.
+def choose(candidates: Sequence[Any], wanted: float, seed: int, world: int = 1) -> list[Any]:
+    """Choose the probe, the same at each validation and on each process.
 
-    Every process gets equally many: a collective operation in a forward would wait for ever
-    otherwise.
+    The processes can share it in equal parts: a collective operation in a forward would wait for
+    ever otherwise.
 
     Args:
         candidates: indices to choose from.
         wanted: a fraction of them (float), or a number of samples (int).
         seed: of the choice.
-        rank: this process.
         world: number of processes.
     """
     count = wanted if isinstance(wanted, int) else round(wanted * len(candidates))
@@ -79,7 +78,7 @@ def choose(candidates: Sequence[Any], wanted: float, seed: int, rank: int, world
         )
         raise ValueError(msg)
     places = sorted(random.Random(seed).sample(range(len(candidates)), count))
-    return [candidates[p] for p in places[rank::world]]
+    return [candidates[p] for p in places]
 
 
 def loader_over(
@@ -134,16 +133,17 @@ class Recorder:
         self.batches: list[Any] = []
         self._count = 0
 
-    def record(self, batch: Any, size: int) -> None:
+    def record(self, batch: Any) -> None:
         """Keep a copy of a batch on the CPU, until there are enough."""
         if self._count < self.samples:
             self.batches.append(_to_cpu(batch))
-            self._count += size
+            self._count += _rows(batch)
 
-    def freeze(self) -> list[Any]:
-        """Stop keeping, and return the batches."""
+    def freeze(self) -> DataLoader[Any]:
+        """Stop keeping, and return a loader of the batches."""
         self.samples = 0
-        return self.batches
+        kept: Any = self.batches
+        return DataLoader(kept, batch_size=None, collate_fn=_as_is)
 
 
 class _Listed(torch.utils.data.Sampler[Any]):
@@ -165,8 +165,8 @@ def _innermost(loader: DataLoader[Any]) -> Any:
     batches = loader.batch_sampler
     if batches is not None and not _is_default(loader):
         sampler = batches
-        if type(batches) is BatchSampler:
-            sampler = batches.sampler
+        if _is_a(batches, BatchSampler):
+            sampler = getattr(batches, "sampler", batches)
     wrapped: Any = getattr(sampler, "dataset", None)
     if type(wrapped).__name__ == "_DatasetSamplerWrapper":
         sampler = wrapped._sampler  # Lightning's DistributedSamplerWrapper
@@ -175,11 +175,18 @@ def _innermost(loader: DataLoader[Any]) -> Any:
 
 def _is_default(loader: DataLoader[Any]) -> bool:
     own = loader.batch_sampler
-    return type(own) is BatchSampler and own.sampler is loader.sampler
+    return _is_a(own, BatchSampler) and getattr(own, "sampler", None) is loader.sampler
+
+
+def _is_a(sampler: Any, *kinds: type) -> bool:
+    """Say whether a sampler is of one of torch's kinds, or torchdata's that keeps its place."""
+    cls, names = type(sampler), {kind.__name__ for kind in kinds}
+    stateful = cls.__module__ == "torchdata.stateful_dataloader.sampler"
+    return cls in kinds or (stateful and cls.__name__.removeprefix("Stateful") in names)
 
 
 def _known(sampler: Any, dataset: Any) -> list[Any] | None:
-    if type(sampler) in (SequentialSampler, RandomSampler, DistributedSampler) or (
+    if _is_a(sampler, SequentialSampler, RandomSampler, DistributedSampler) or (
         isinstance(sampler, DistributedSampler) and type(sampler).__iter__ is _DISTRIBUTED_ITER
     ):
         source = getattr(sampler, "data_source", getattr(sampler, "dataset", dataset))
@@ -237,6 +244,19 @@ def _equal(one: Any, other: Any) -> bool:
             return bool(one == other)
         except Exception:  # what cannot be compared says nothing of augmentation
             return True
+
+
+def _rows(batch: Any) -> int:
+    if isinstance(batch, torch.Tensor):
+        return batch.shape[0] if batch.ndim else 1
+    parts = batch.values() if isinstance(batch, Mapping) else batch
+    if isinstance(parts, str | bytes) or not isinstance(parts, Iterable):
+        return 1
+    return next((n for n in map(_rows, parts) if n > 1), 1)
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
 
 
 def _to_cpu(value: Any) -> Any:
