@@ -87,13 +87,7 @@ def _lines(config: DictConfig) -> list[str]:
 
 
 def _words(distribution: Any) -> str:
-    """Say what a distribution holds.
-
-    Example:
-        >>> from optuna.distributions import CategoricalDistribution, IntUniformDistribution
-        >>> _words(IntUniformDistribution(1, 9)), _words(CategoricalDistribution(["none", 0.1]))
-        ('a whole number in [1, 9]', 'one of none, 0.1')
-    """
+    """Say what a distribution of Optuna's holds, such as "a whole number in [1, 9]"."""
     kind = type(distribution).__name__
     if kind == "CategoricalDistribution":
         return f"one of {', '.join(map(str, distribution.choices))}"
