@@ -219,6 +219,21 @@ def test_resumed_progress_is_that_of_the_uninterrupted_run(tmp_path, limits, sav
     assert again.units["epoch"] == whole.units["epoch"][done:]
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before")
+def test_resumed_inside_an_epoch_lightning_accumulates_otherwise_until_its_end(tmp_path):
+    def train(watch, **options):
+        scheduling = pl.callbacks.GradientAccumulationScheduler({0: 1, 1: 3})
+        saver = tiny.saver(tmp_path, filename="{step}", every_n_train_steps=1)
+        tiny.fit([watch, scheduling, saver], train=tiny.loader(64), max_steps=13, **options)
+        return [p.batches_planned for p in watch.seen]
+
+    assert train(Watch()) == [22] * 22
+    resumed = Watch()
+    # After 11 batches and 9 steps: each batch is a step now, until the next epoch.
+    assert train(resumed, ckpt_path=tmp_path / "step=9.ckpt") == [15] * 4
+    assert [p.fraction for p in resumed.seen] == [11 / 14, 12 / 14, 13 / 14, 1.0]
+
+
 def simulate(length, max_epochs, max_steps, accumulation):
     """Walk through a training as Lightning does: independent of the arithmetic under test."""
     rows, done, steps, epoch = [], 0, 0, 0

@@ -117,11 +117,12 @@ def _counters(trainer: Any) -> Counters:
     over = now.ready == now.processed and (batches.is_last_batch or now.ready >= loop.max_batches)
     inside = epochs.started > epochs.processed or not over
     limited = loop.max_steps != -1  # else nothing depends on how often the optimizer steps
-    accumulation, last_change = _accumulation(trainer) if limited else (None, 0)
+    in_epoch = now.processed if inside else 0
+    accumulation, last_change = _accumulation(trainer, in_epoch > 0) if limited else (None, 0)
     return Counters(
         batches_done=batches.total.completed,
         # Processed, and not completed: at a batch's end the step count has moved on as well.
-        batches_in_epoch=now.processed if inside else 0,
+        batches_in_epoch=in_epoch,
         epoch=trainer.current_epoch,
         epochs_done=epochs.processed,
         batches_per_epoch=loop.max_batches,
@@ -164,12 +165,18 @@ def _steps_per_batch(trainer: Any, processed: int) -> float | None:
     return float(max(1, len(trainer.optimizers)))
 
 
-def _accumulation(trainer: Any) -> tuple[Any, int]:
-    """Return batches a step by epoch, and the epoch of the last change."""
-    now = trainer.accumulate_grad_batches
-    for callback in callbacks_of(trainer, "GradientAccumulationScheduler"):
-        return callback.get_accumulate_grad_batches, max(callback.epochs)
-    return (lambda _: now), 0
+def _accumulation(trainer: Any, inside: bool) -> tuple[Any, int]:
+    """Return batches a step by epoch, and the epoch of the last change.
+
+    Inside of an epoch it is the trainer's own word: resumed there, it is not what was scheduled.
+    """
+    now, epoch = trainer.accumulate_grad_batches, trainer.current_epoch
+    callback = next(iter(callbacks_of(trainer, "GradientAccumulationScheduler")), None)
+    if callback is None:
+        return (lambda _: now), 0
+    planned = callback.get_accumulate_grad_batches
+    each = (lambda e: now if e == epoch else planned(e)) if inside else planned
+    return each, max(epoch, *callback.epochs)
 
 
 def _time_share(trainer: Any) -> float | None:
