@@ -26,7 +26,8 @@ class DropoutScheduler(RateCallback):
     r"""Set dropout rates by a schedule, at every step, epoch or n batches.
 
     The rate is a pure function of progress: batches done over batches planned. So it is the same
-    after any resume, and the last step has the schedule's end. The rates are logged as
+    after any resume, and the last step has the schedule's end; the epoch that
+    `StochasticWeightAveraging` adds trains nothing and keeps it. The rates are logged as
     ``dropout/<group>/rate``, as read back from the modules. When training ends they stay as the
     schedule left them; evaluation does not depend on them.
 
@@ -39,7 +40,7 @@ class DropoutScheduler(RateCallback):
         kinds: a kind, several, or ``"all"``. Without it, and with ``include="*"``, only sites of
             the kind ``dropout`` are set.
         every: when the rate moves: ``"step"`` (each training batch), ``"epoch"`` or a number of
-            batches. The last unit has the end rate, whatever the unit.
+            batches. The last unit has the end rate, also where it is the only one.
         profile: how a group's rate varies over depth: None, ``"linear_depth"``, ``"by_width"`` or a
             profile.
         total_steps: length of the training in batches, where the trainer's limits do not say it, or
@@ -54,8 +55,9 @@ class DropoutScheduler(RateCallback):
 
     Raises:
         NoEffectError: when fit starts, if a pattern matches no site.
-        ValueError: for a wrong rate at once; when training starts, if its length is not known and
-            a schedule needs it.
+        ValueError: for a wrong rate at once; when fit starts, if another callback or group sets one
+            of the sites too; when training starts, if its length is not known and a schedule needs
+            it.
 
     Example:
         >>> import pytorch_lightning as pl

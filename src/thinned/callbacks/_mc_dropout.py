@@ -59,6 +59,7 @@ class MCDropout(pl.Callback):
         NoEffectError: if nothing is stochastic, if a step returns something without a call of
             ``self(x)`` so far (one that returns None skips its batch), or if no step calls it.
         TypeError: if ``forward`` returns something else than a tensor.
+        ValueError: for an unknown stage or kind of ``masks``, or no sample, at once.
 
     Example:
         >>> import pytorch_lightning as pl

@@ -41,8 +41,9 @@ class ScaleRates(RateCallback):
 
     Raises:
         NoEffectError: when fit starts, if no site matches, or all of them are at rate 0.
-        ValueError: for a wrong factor at once; when training starts, if a rate would exceed 1, or
-            if its length is not known and the factor needs it.
+        ValueError: for a wrong factor at once; when fit starts, if another callback sets one of the
+            sites too; in training, if a rate would exceed 1, or its length is not known and the
+            factor needs it.
 
     Example:
         >>> import pytorch_lightning as pl
