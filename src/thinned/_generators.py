@@ -1,4 +1,4 @@
-"""Random numbers on the side: draw some, and leave every global generator as it was."""
+"""Random generators of all libraries: their states read and put back, and draws on the side."""
 
 import contextlib
 import copy
@@ -54,20 +54,40 @@ def rewind(value: Any) -> Callable[[], object] | None:
         >>> generator.random() == first
         True
     """
+    numpy: Any = sys.modules.get("numpy")
+    if numpy and isinstance(value, numpy.random.BitGenerator):
+        value = numpy.random.Generator(value)  # which draws from it, and keeps its state there
+    if not is_generator(value) or isinstance(value, random.SystemRandom):
+        return None
+    return functools.partial(set_generator_state, value, generator_state(value))
+
+
+def is_generator(value: Any) -> bool:
+    """Say whether ``value`` is a random number generator whose state can be kept."""
     import torch
 
     numpy: Any = sys.modules.get("numpy")
-    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
-        return functools.partial(value.setstate, value.getstate())
-    if isinstance(value, torch.Generator) or (
-        numpy and isinstance(value, numpy.random.RandomState)
-    ):
-        return functools.partial(value.set_state, value.get_state())
-    if numpy and isinstance(value, numpy.random.Generator):
-        value = value.bit_generator
-    if numpy and isinstance(value, numpy.random.BitGenerator):
-        return functools.partial(setattr, value, "state", copy.deepcopy(value.state))
-    return None
+    kinds = (numpy.random.Generator, numpy.random.RandomState) if numpy else ()
+    return isinstance(value, (random.Random, torch.Generator, *kinds))
+
+
+def generator_state(generator: Any) -> Any:
+    """Return a copy of a generator's state."""
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if hasattr(generator, "get_state"):  # torch's, and numpy's of old
+        return generator.get_state()
+    return copy.deepcopy(generator.bit_generator.state)
+
+
+def set_generator_state(generator: Any, state: Any) -> None:
+    """Put a generator back into a state that `generator_state` gave."""
+    if isinstance(generator, random.Random):
+        generator.setstate(state)
+    elif hasattr(generator, "set_state"):
+        generator.set_state(state)
+    else:
+        generator.bit_generator.state = state
 
 
 def seed_everything(seed: int) -> None:

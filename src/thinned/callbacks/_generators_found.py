@@ -1,7 +1,6 @@
 """Random generators of all libraries: found in what keeps them, their states read and put back."""
 
 import contextlib
-import copy
 import random
 import types
 from collections import deque
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from thinned._generators import generator_state, is_generator, set_generator_state
 
 Generators = list[tuple[Any, Any]]
 
@@ -47,33 +48,6 @@ def isolated(seed: int, *holders: Any) -> Iterator[None]:
             torch.cuda.set_rng_state_all(on_gpu)
         for generator, state in kept:
             set_generator_state(generator, state)
-
-
-def is_generator(value: Any) -> bool:
-    """Say whether ``value`` is a random number generator whose state can be kept."""
-    kinds = (random.Random, torch.Generator, np.random.Generator, np.random.RandomState)
-    return isinstance(value, kinds)
-
-
-def generator_state(generator: Any) -> Any:
-    """Return a copy of a generator's state."""
-    if isinstance(generator, torch.Generator):
-        return generator.get_state()
-    if isinstance(generator, random.Random):
-        return generator.getstate()
-    if isinstance(generator, np.random.RandomState):
-        return generator.get_state()
-    return copy.deepcopy(generator.bit_generator.state)
-
-
-def set_generator_state(generator: Any, state: Any) -> None:
-    """Put a generator back into a state that `generator_state` gave."""
-    if isinstance(generator, torch.Generator | np.random.RandomState):
-        generator.set_state(state)
-    elif isinstance(generator, random.Random):
-        generator.setstate(state)
-    else:
-        generator.bit_generator.state = state
 
 
 @contextlib.contextmanager

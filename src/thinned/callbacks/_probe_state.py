@@ -18,13 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._generators_found import (
-    ATOMS,
-    Generators,
-    generator_state,
-    generators_as_of,
-    is_generator,
-)
+from thinned._generators import generator_state, is_generator
+
+from ._generators_found import ATOMS, Generators, generators_as_of
 
 _FOREIGN = (  # state of these is Lightning's, torch's or a library's; the probe does not reach it
     *("pytorch_lightning", "lightning", "lightning_fabric", "lightning_utilities", "torch"),
