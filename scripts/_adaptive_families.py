@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from _adaptive_sim import TEMPERATURES, Controller, Make, Seen
+from _adaptive_sim import Controller, Make, Seen, scaled
 from evidence_sections import batch_norm
 from evidence_sections._data import Data
 from evidence_sections._families import FAMILIES
@@ -87,22 +87,16 @@ def run(task: FamilyTask, seed: int, controller: Controller) -> dict[str, object
         found = {"test": test, "val": val, "accuracy": 1 - wrong, "rate": controller.rate}
         for key, value in found.items():
             kept[key].append(value)
-    return kept | scaled(net, data)
+    ends = {"val": data.val, "test": data.test}
+    outputs_at_end = {name: outputs_of(net, part[0])[None] for name, part in ends.items()}
+    labels_of_all = {name: part[1][None] for name, part in ends.items()}
+    return kept | {k: v.item() for k, v in scaled(outputs_at_end, labels_of_all).items()}
 
 
 @torch.no_grad()
 def outputs_of(net: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """What the network says, dropout off."""
     return net.eval()(inputs)
-
-
-def scaled(net: nn.Module, data: Data) -> dict[str, float]:
-    """Test loss with the temperature that validation likes best: any, and none below 1."""
-    val, test = (outputs_of(net, part[0]) for part in (data.val, data.test))
-    tried = torch.stack([loss_of(val / t, data.val[1]) for t in TEMPERATURES])
-    best = TEMPERATURES[tried.argmin()]
-    chosen = {"test_scaled": best, "test_softened": best.clamp(min=1.0)}
-    return {key: loss_of(test / t, data.test[1]).item() for key, t in chosen.items()}
 
 
 def _family(family: str, technique: str, data: str, times: int = 1) -> FamilyTask:

@@ -167,16 +167,27 @@ class Runs:
 
     @torch.no_grad()
     def scaled(self) -> dict[str, torch.Tensor]:
-        """Test loss at the end with the temperature that validation likes best.
-
-        Once with any, and once with those that make the network no surer than it is.
-        """
-        logits = {p: self.nets(self.spread(self.parts[p][0])) for p in ("val", "test")}
+        """What `scaled` says of the networks as they are."""
+        outputs = {p: self.nets(self.spread(self.parts[p][0])) for p in ("val", "test")}
         labels = {p: self.spread(self.parts[p][1]) for p in ("val", "test")}
-        tried = torch.stack([losses(logits["val"] / t, labels["val"]) for t in TEMPERATURES])
-        best = TEMPERATURES[tried.argmin(0)]
-        chosen = {"test_scaled": best, "test_softened": best.clamp(min=1.0)}
-        return {
-            name: losses(logits["test"] / t[:, None, None], labels["test"])
-            for name, t in chosen.items()
-        }
+        return scaled(outputs, labels)
+
+
+def scaled(
+    outputs: dict[str, torch.Tensor], labels: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Test loss with the temperature that validation likes best, of each run.
+
+    Once with any, and once with those that make the network no surer than it is.
+
+    Args:
+        outputs: of ``"val"`` and ``"test"``, [runs, examples, outputs].
+        labels: the same, [runs, examples].
+    """
+    tried = torch.stack([losses(outputs["val"] / t, labels["val"]) for t in TEMPERATURES])
+    best = TEMPERATURES[tried.argmin(0)]
+    chosen = {"test_scaled": best, "test_softened": best.clamp(min=1.0)}
+    return {
+        name: losses(outputs["test"] / t[:, None, None], labels["test"])
+        for name, t in chosen.items()
+    }
