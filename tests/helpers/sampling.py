@@ -49,7 +49,7 @@ class DropPath(nn.Module):
         self.drop_prob = drop_prob
 
     def forward(self, x):
-        if not self.training:
+        if self.drop_prob == 0.0 or not self.training:
             return x
         keep = 1 - self.drop_prob
         mask = x.new_empty(len(x), *[1] * (x.dim() - 1)).bernoulli_(keep)

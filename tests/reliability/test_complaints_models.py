@@ -16,6 +16,7 @@ from torch.nn import functional
 import thinned
 from helpers import tiny
 from helpers.diagnosing import found
+from helpers.sampling import DropPath
 from thinned import layers
 
 
@@ -49,27 +50,13 @@ def test_attention_that_reads_a_rate_without_the_mode_drops_in_evaluation(cls):
     assert not torch.equal(model(x), model(x))
 
 
-class DropPath(nn.Module):
-    """Stochastic depth as timm has it."""
-
-    def __init__(self, drop_prob=0.2):
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x):
-        if self.drop_prob == 0.0 or not self.training:
-            return x
-        keep = 1 - self.drop_prob
-        return x * x.new_empty((len(x), *[1] * (x.dim() - 1))).bernoulli_(keep) / keep
-
-
 class Vendored(nn.Module):
     """DINOv2's block as it was copied: its second drop path is never called."""
 
     def __init__(self):
         super().__init__()
         self.attn, self.mlp = nn.Linear(8, 8), nn.Linear(8, 8)
-        self.drop_path1, self.drop_path2 = DropPath(), DropPath()
+        self.drop_path1, self.drop_path2 = DropPath(0.2), DropPath(0.2)
 
     def forward(self, x):
         x = x + self.drop_path1(self.attn(x))

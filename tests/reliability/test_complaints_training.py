@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Subset
 
 import thinned
 from helpers import probing, tiny
+from helpers.sampling import DropPath
 from thinned import NoEffectError, ThinnedWarning
 from thinned.callbacks import (
     AdaptiveDropout,
@@ -23,20 +24,6 @@ from thinned.callbacks import (
     RandomState,
 )
 from thinned.schedules import Early, Linear
-
-
-class DropPath(nn.Module):
-    """Stochastic depth as timm has it."""
-
-    def __init__(self, drop_prob):
-        super().__init__()
-        self.drop_prob = drop_prob
-
-    def forward(self, x):
-        if self.drop_prob == 0.0 or not self.training:
-            return x
-        keep = 1 - self.drop_prob
-        return x * x.new_empty((len(x), *[1] * (x.dim() - 1))).bernoulli_(keep) / keep
 
 
 class Block(nn.Module):
