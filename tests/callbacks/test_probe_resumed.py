@@ -9,6 +9,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from helpers import tiny
 from thinned import ThinnedWarning
 from thinned.callbacks import OverfittingMonitor, RunRecord
+from thinned.callbacks._monitor_rows import judged
 from thinned.callbacks._probe_mark import mark_of
 from thinned.report import read_record
 
@@ -75,6 +76,17 @@ def test_another_choice_of_the_probe_is_told(probe, tmp_path):
     with pytest.warns(ThinnedWarning, match="other samples"):
         _, second = resumed(SAME["shuffled"], tmp_path, probe)
     assert [row.get("overfit/new_probe") for row in second.history] == [None, 1.0, None]
+
+
+def test_progress_is_not_taken_across_a_new_probe():
+    rows = [
+        {"epoch": e, "val_loss": v, "overfit/probe/val_loss": p}
+        for e, (v, p) in enumerate([(1.0, 0.1), (0.5, 0.1), (0.6, 0.5), (0.6, 0.4)])
+    ]
+    rows[2]["overfit/new_probe"] = 1.0
+    row, _ = judged(rows, "val_loss", "min")
+    assert row["overfit/gl"] == pytest.approx(20.0)
+    assert row["overfit/pq"] == pytest.approx(20.0 / 125.0)  # 1000 * (0.45 / 0.4 - 1)
 
 
 def test_a_checkpoint_of_an_earlier_version_says_nothing_of_the_probe(tmp_path):

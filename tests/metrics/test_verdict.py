@@ -225,3 +225,20 @@ def test_a_verdict_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_figures_of_another_probe_are_left_out():
+    """After a resume the probe may hold other samples: learned by heart was another one."""
+    noisy = [0.9 * v for v in RISING]
+    rows = history(RISING, [0.01] * 28 + [0.5] * 2, noisy[:28] + [0.6] * 2)
+    joined = features(rows, "val_loss")
+    rows[29]["overfit/new_probe"] = 1.0
+    found = features(rows, "val_loss")
+    assert (joined.probe, joined.noisy) == pytest.approx((0.5, 0.6))
+    rows[28]["overfit/probe/val_loss"] = rows[28]["overfit/inflation/val_loss"] = 0.01
+    assert not features(rows, "val_loss").memorized, "two of the last three are of the other probe"
+    assert (found.probe, found.noisy, found.new_probe) == pytest.approx((0.5, 0.6, 29))
+    assert (found.trend, found.rise) == (joined.trend, joined.rise), "validation has no break"
+    (said,) = [e for e in verdict(rows, "val_loss").evidence if "other samples" in e]
+    assert said.startswith("The probe holds other samples since epoch 29")
+    assert not [e for e in verdict(KINDS["overfitting"], "val_loss").evidence if "samples" in e]

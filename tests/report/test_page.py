@@ -157,6 +157,15 @@ def test_without_the_monitor_no_verdict_is_guessed(tmp_path):
     assert "No fair gap was measured" in found.evidence[0]
 
 
+def test_the_gap_is_not_followed_across_a_new_probe(tmp_path):
+    gaps, marks = [0.9, 0.8, 0.1, 0.2], [0.0, 0.0, 1.0, 0.0]
+    more = {"overfit/gap/val_loss": gaps, "overfit/new_probe": marks}
+    told = answer(read_run(records.write_run(tmp_path / "a", (1.0, 0.4, 0.5, 0.6), more=more)))
+    assert told.evidence[0].endswith("went from +0.1 to +0.2.")
+    (tile,) = [tile for tile in told.tiles if tile.title == "fair gap at the end"]
+    assert (tile.value, tile.note) == ("+0.2", ""), "the best epoch had another probe"
+
+
 CONSTANT = {"_target_": "thinned.schedules.Constant", "rate": 0.1}
 LINEAR = {"_target_": "thinned.schedules.Linear", "start": 0.0, "end": 0.8}
 

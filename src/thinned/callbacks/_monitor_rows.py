@@ -9,12 +9,13 @@ from thinned.metrics._gap import gap, inflation, ratio
 from thinned.metrics._onset import onset
 from thinned.metrics._prechelt import as_errors, generalization_loss, progress_quotient
 from thinned.metrics._verdict import VERDICTS, Verdict, verdict
+from thinned.metrics._verdict_features import NEW_PROBE, same_probe
 
 from ._monitor_keys import SUFFIX, pairs
 from ._probe import Reading
 
 Row = dict[str, Any]
-PASSING = ("overfit/onset", "overfit/new_probe")  # said at one validation, and no more at the next
+PASSING = ("overfit/onset", NEW_PROBE)  # said at one validation, and no more at the next
 
 
 def measured(validation: Mapping[str, float], reading: Reading) -> Row:
@@ -81,7 +82,8 @@ def judged(history: Sequence[Row], key: str, mode: str) -> tuple[Row, Verdict]:
     row: Row = {"overfit/verdict": float(VERDICTS.index(said.word))}
     own = f"overfit/probe/{key}"
     seen = [r for r in history if math.isfinite(r.get(key, math.nan))]
-    probes = [r[own] for r in history if math.isfinite(r.get(own, math.nan))]
+    same = history[same_probe(history) :]
+    probes = [r[own] for r in same if math.isfinite(r.get(own, math.nan))]
     if seen and seen[-1] is history[-1]:
         errors = as_errors([r[key] for r in seen], mode)
         row["overfit/gl"] = generalization_loss(errors)

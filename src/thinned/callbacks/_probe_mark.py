@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from thinned._errors import ThinnedWarning
+from thinned.metrics._verdict_features import NEW_PROBE
 
 from ._probe_data import CLEAN_LOADER
 
@@ -38,11 +39,11 @@ def compared(before: int | None, now: int | None, epoch: int) -> dict[str, float
     warnings.warn(
         "The probe holds other samples than at the last validation: those cannot be found again in "
         "this training set (a stream, a sampler of its own), or the probe was chosen otherwise. "
-        f"The gap may jump at epoch {epoch}, where 'overfit/new_probe' is logged. {CLEAN_LOADER}",
+        f"The gap may jump at epoch {epoch}, where {NEW_PROBE!r} is logged. {CLEAN_LOADER}",
         ThinnedWarning,
         stacklevel=2,
     )
-    return {"overfit/new_probe": 1.0}
+    return {NEW_PROBE: 1.0}
 
 
 def _mark(value: Any, mark: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from ._prechelt import as_errors
 
 LEAST_ROWS = 4
+NEW_PROBE = "overfit/new_probe"  # marks a row whose probe holds other samples than the one before
 MEMORIZED = 0.03  # probe error, as a part of validation's, below which nothing is left to learn
 _TINY = 1e-9
 
@@ -27,6 +28,7 @@ class Features:
         trend: relative change of validation error over the last third, by a fitted line.
         rate: mean dropout rate.
         is_loss: whether the metric is a loss, as in the runs that the verdict was calibrated on.
+        new_probe: the epoch since which the probe is as it is; None if since the beginning.
     """
 
     validation: float
@@ -38,6 +40,7 @@ class Features:
     trend: float
     rate: float
     is_loss: bool
+    new_probe: int | None = None
 
     @property
     def margin(self) -> float | None:
@@ -103,17 +106,29 @@ def features(
     rate = float(rows[-1].get("rate", 0.0))
     with_noise = errors[2 * len(rows) :] if known else (probe if rate == 0.0 else [])
     lowest = min(range(len(rows)), key=validation.__getitem__)
+    first = same_probe(rows)
     return Features(
         validation=_end(validation),
-        probe=_end(probe),
-        noisy=_end(with_noise) if with_noise else None,
+        probe=_end(probe[first:]),
+        noisy=_end(with_noise[first:]) if with_noise else None,
         best=validation[lowest],
         best_epoch=int(rows[lowest].get("epoch", lowest)),
         epochs=int(rows[-1].get("epoch", len(rows) - 1)) + 1,
         trend=_trend(validation),
         rate=rate,
         is_loss=mode == "min" and min(raw) >= 0.0,
+        new_probe=int(rows[first].get("epoch", first)) if first else None,
     )
+
+
+def same_probe(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return the first of the last rows that have one probe: figures of others do not compare.
+
+    Example:
+        >>> same_probe([{}, {NEW_PROBE: 1.0}, {}]), same_probe([{}, {}])
+        (1, 0)
+    """
+    return max((i for i, row in enumerate(rows) if row.get(NEW_PROBE)), default=0)
 
 
 def _end(values: Sequence[float]) -> float:

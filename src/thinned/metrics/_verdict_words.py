@@ -27,6 +27,11 @@ def evidence(found: Features, monitor: str) -> tuple[str, ...]:
     lines = [_level(found, what), _course(found, what), _training(found)]
     if found.noisy is not None and (found.rate > 0.0 or found.noisy != found.probe):
         lines.append(_noise(found))
+    if found.new_probe is not None:
+        lines.append(
+            f"The probe holds other samples since epoch {found.new_probe}: its earlier figures do "
+            "not compare, and are left out."
+        )
     lines.append(_rate(found))
     if not found.is_loss:
         lines.append("The verdict was calibrated on losses; with this metric it is less certain.")

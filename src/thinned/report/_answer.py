@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from thinned.metrics._verdict import Verdict
+from thinned.metrics._verdict_features import same_probe
 from thinned.report._command import command
 from thinned.report._course import Course, course, diverged, main_metric
 from thinned.report._format import short, signed
@@ -157,7 +158,7 @@ def _story(went: Course) -> str:
 
 
 def _gap_line(record: Record, went: Course) -> str:
-    points = record.series(f"overfit/gap/{went.metric}")
+    points = _gaps(record, went)
     if not points:
         return (
             "No fair gap was measured: add `OverfittingMonitor()` to the callbacks, and the page "
@@ -165,6 +166,13 @@ def _gap_line(record: Record, went: Course) -> str:
         )
     first, last = points[0][1], points[-1][1]
     return f"The fair gap (validation minus probe) went from {signed(first)} to {signed(last)}."
+
+
+def _gaps(record: Record, went: Course) -> list[tuple[float, float]]:
+    """The gap over epochs, as far back as the probe holds the same samples."""
+    key = f"overfit/gap/{went.metric}"
+    first = same_probe([row.values for row in record.metrics])
+    return [(row.epoch, row.values[key]) for row in record.metrics[first:] if key in row.values]
 
 
 def onset(record: Record) -> float | None:
@@ -178,8 +186,7 @@ def _tiles(record: Record, went: Course) -> list[Tile]:
         Tile(f"best {went.metric}", short(went.best), f"epoch {short(went.best_epoch, 3)}"),
         _last_tile(went),
     ]
-    points = record.series(f"overfit/gap/{went.metric}")
-    gaps = {epoch: gap for epoch, gap in points if math.isfinite(gap)}
+    gaps = {epoch: gap for epoch, gap in _gaps(record, went) if math.isfinite(gap)}
     if went.diverged is not None:
         gaps = {}  # no gap is left at the end
     if gaps:
