@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from thinned.callbacks import Diagnosis, RunRecord
-from thinned.schedules import Constant
+from thinned.callbacks import AdaptiveDropout, Diagnosis, DropoutScheduler, RunRecord, ScaleRates
+from thinned.schedules import Constant, Linear
 
 
 class Steps:
@@ -162,6 +162,50 @@ def test_whether_rates_move_is_asked_of_the_callbacks():
     assert "compiled-with-float-rates" not in rules_of(constant)
     for diagnosis in (moving, in_words):
         assert rules_of(diagnosis)["compiled-with-float-rates"].severity == "warning"
+
+
+@pytest.mark.parametrize(
+    ("callback", "told", "fails"),
+    [
+        (DropoutScheduler(Linear(0.3, 0.0)), True, True),
+        (DropoutScheduler(Linear(0.1, 0.3)), False, False),
+        (DropoutScheduler({"net.5": Linear(0.3, 0.0)}), False, False),
+        (ScaleRates(lambda progress: 1.0 - progress), True, True),
+        (ScaleRates(lambda progress: 1.0 - progress / 2), False, False),
+        (MovesRates(), True, False),  # nobody knows
+    ],
+    ids=["falls to 0", "rises", "another site", "scaled to 0", "scaled", "somebody else's"],
+)
+def test_an_inplace_operation_after_dropout_matters_where_its_rate_comes_to_0(
+    callback, told, fails
+):
+    model = Net(nn.Dropout(0.3), nn.ReLU(inplace=True), nn.Linear(64, 64), nn.Dropout(0.3))
+    diagnosis = Diagnosis()
+    expected = pytest.raises(RuntimeError, match="modified by an inplace operation")
+    with expected if fails else contextlib.nullcontext():
+        fit(model, callback, diagnosis)
+    assert ("inplace-after-dropout" in rules_of(diagnosis)) == told
+
+
+def test_the_adaptive_rate_may_come_anywhere():
+    class Validates(Net):
+        def validation_step(self, batch, batch_idx):
+            self.log("val_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+        def val_dataloader(self):
+            return data()
+
+        def training_step(self, batch, batch_idx):
+            return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+    adaptive, diagnosis = AdaptiveDropout("val_loss"), Diagnosis()
+    fit(
+        Validates(nn.Dropout(0.3), nn.ReLU(inplace=True)),
+        adaptive,
+        diagnosis,
+        num_sanity_val_steps=0,
+    )
+    assert "inplace-after-dropout" in rules_of(diagnosis)
 
 
 def test_it_stops_before_the_first_step_when_asked_to():

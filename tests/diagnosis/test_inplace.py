@@ -98,6 +98,29 @@ def test_writing_into_what_dropout_at_rate_0_only_hands_on_is_found_and_indeed_f
     set_rate(model, 0.3)
 
 
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [
+        ({"2": (0.0, 0.3)}, True),
+        ({"2": (0.1, 0.5)}, False),
+        ({"4": (0.0, 0.3)}, False),
+        ({}, False),
+    ],
+    ids=["comes to 0", "stays above 0", "of another site", "none moves"],
+)
+def test_what_counts_is_the_lowest_rate_of_this_very_dropout(span, told):
+    model = behind(nn.Sigmoid(), nn.Dropout(0.3), nn.ReLU(inplace=True))
+    context = {"scheduled": True, "rate_ranges": span}
+    assert ("inplace-after-dropout" in found(model, X, **context)) == told
+
+
+@pytest.mark.parametrize(("high", "told"), [(0.3, True), (0.0, False)])
+def test_what_never_leaves_0_writes_nothing(high, told):
+    model = mlp(nn.Dropout(0.0, inplace=True))
+    context = {"scheduled": True, "rate_ranges": {"2:p": (0.0, high)}}
+    assert ("inplace-dropout" in found(model, X, **context)) == told
+
+
 def test_the_structure_is_enough_for_layers_in_a_row():
     assert "inplace-after-dropout" in found(WRITES[1], scheduled=True)
 

@@ -17,6 +17,7 @@ from thinned.diagnosis import Finding, all_rules, diagnose
 from thinned.schedules import Schedule
 
 from ._lightning import all_callbacks
+from ._rate_callback import RateCallback
 
 ROWS = 64
 
@@ -121,6 +122,7 @@ def _trainer_context(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict
         "at_fit_start": True,
         "weight_decay": max(map(float, decays), default=None),
         "scheduled": _rates_move(trainer),
+        "rate_ranges": _rate_ranges(trainer),
     }
 
 
@@ -147,8 +149,21 @@ def _digests(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple[str, .
 
 def _rates_move(trainer: pl.Trainer) -> bool:
     """Whether a callback moves rates during the training: it has some, and no plan to hold them."""
-    setters = (c for c in all_callbacks(trainer) if getattr(c, "rates", None) is not None)
-    return not all(_holds(getattr(callback, "plan", None)) for callback in setters)
+    return not all(_holds(getattr(callback, "plan", None)) for callback in _setters(trainer))
+
+
+def _rate_ranges(trainer: pl.Trainer) -> dict[str, tuple[float, float]] | None:
+    """The rates between which sites are moved, by path; None where a callback is not ours."""
+    found: dict[str, tuple[float, float]] = {}
+    for callback in _setters(trainer):
+        if not isinstance(callback, RateCallback):
+            return None
+        found |= callback.ranges()
+    return found
+
+
+def _setters(trainer: pl.Trainer) -> list[Any]:
+    return [c for c in all_callbacks(trainer) if getattr(c, "rates", None) is not None]
 
 
 def _holds(plan: Any) -> bool:

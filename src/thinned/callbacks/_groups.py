@@ -72,6 +72,15 @@ class Group:
                 break
         return float(max(held))
 
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the lowest and the highest rate that each site gets, by its path."""
+        given = [self._writer.rates(rate) for rate in set(_sampled(self.schedule))]
+        paths = [site.path for site in self.sites]
+        return {
+            path: (min(own), max(own))
+            for path, own in zip(paths, zip(*given, strict=True), strict=True)
+        }
+
     def _plan_levels(self) -> None:
         """Choose the few rates of sites that cannot move freely in compiled code."""
         for index, site in enumerate(self.sites):
@@ -86,11 +95,15 @@ def _is_learned(site: Site) -> bool:
 
 def _few(schedule: Schedule, most: int) -> list[float]:
     """Return a few rates that stand for all of a schedule's: its last, its ends, some between."""
-    seen = [float(schedule(step / 256)) for step in range(257)]
+    seen = _sampled(schedule)
     low, high = min(seen), max(seen)
     few = list(dict.fromkeys([seen[-1], high, low, seen[0]]))[:most]
     free = most - len(few)
     return few + [low + (high - low) * step / (free + 1) for step in range(1, free + 1)]
+
+
+def _sampled(schedule: Schedule) -> list[float]:
+    return [float(schedule(step / 256)) for step in range(257)]
 
 
 def make_groups(

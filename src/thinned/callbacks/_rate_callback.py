@@ -32,6 +32,10 @@ class RateCallback(pl.Callback):
         """Name of each group to its rate, read back from the modules; empty before fit."""
         return {group.name: group.rate for group in self._groups}
 
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the lowest and the highest rate that each site gets in a training, by its path."""
+        return {path: span for group in self._groups for path, span in group.ranges().items()}
+
     def _find(self, model: pl.LightningModule) -> None:
         """Find the sites."""
         raise NotImplementedError

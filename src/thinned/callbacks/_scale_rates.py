@@ -81,6 +81,14 @@ class ScaleRates(RateCallback):
         """The largest rate, read back from the modules; empty before fit."""
         return {} if self._scale is None else {"scaled": max(self._scale.rates.values())}
 
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the lowest and the highest rate that each site gets in a training, by its path."""
+        if self._scale is None:
+            return {}
+        factors = [float(self._factor(step / 256)) for step in range(257)]
+        low, high = min(factors), max(factors)
+        return {path: (low * rate, high * rate) for path, rate in self._scale.base.items()}
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the sites and their rates; those of before, where they still stand as scaled."""
         super().on_fit_start(trainer, pl_module)

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -54,6 +54,8 @@ class Context:
         at_fit_start: training is about to begin, so every module should be in training mode.
         weight_decay: the largest weight decay of the optimizers' groups.
         scheduled: whether something will change rates during the training.
+        rate_ranges: the lowest and the highest rate that will be set, by the path of the site;
+            None where only ``scheduled`` is known: any site may then come to any rate.
         runs: the part of the model that is called with the example input; None is the model.
     """
 
@@ -67,6 +69,7 @@ class Context:
     at_fit_start: bool | None = None
     weight_decay: float | None = None
     scheduled: bool | None = None
+    rate_ranges: Mapping[str, tuple[float, float]] | None = None
     runs: nn.Module | None = None
     not_run: str = dataclasses.field(default="", init=False)
 
@@ -97,6 +100,14 @@ class Context:
             with contextlib.suppress(Exception):  # `training` runs it too, and says what failed
                 return find_sites(self.model, example_input=self.example_input)
         return find_sites(self.model)
+
+    def range_at(self, path: str) -> tuple[float, float] | None:
+        """Return the lowest and the highest rate that a module's sites will be set to, if any."""
+        if self.rate_ranges is None:
+            return (0.0, 1.0) if self.scheduled else None
+        own = path.partition(":")[0]
+        spans = [s for key, s in self.rate_ranges.items() if key.partition(":")[0] == own]
+        return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
     @functools.cached_property
     def training(self) -> Run | None:

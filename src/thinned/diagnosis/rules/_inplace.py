@@ -37,13 +37,12 @@ def inplace_dropout(context: Context) -> Iterator[Hit]:
 
 @rule("inplace-after-dropout", severity="warning", reference=CHANGED, better_with_input=True)
 def inplace_after_dropout(context: Context) -> Iterator[Hit]:
-    """An in-place operation after dropout whose rate moves: at rate 0 both have one memory."""
-    if not context.scheduled:
-        return
+    """An in-place operation after dropout whose rate comes to 0: there both have one memory."""
     flow = context.flow
     for drop in flow.drops():
         needed, writer = _needed_by_backward(flow, drop), _writer(flow, drop)
-        if drop.inplace or needed is None or writer is None:
+        span = context.range_at(drop.path)
+        if drop.inplace or needed is None or writer is None or span is None or span[0] > 0.0:
             continue
         yield Hit(
             path=drop.path,
@@ -60,7 +59,9 @@ def _will_drop(context: Context, node: Node) -> bool:
     """Say whether dropout is at rate 0 only until a schedule moves it."""
     module = context.modules.get(node.path)
     at_rest = module is not None and not module.training and context.model.training
-    return bool(context.scheduled) and node.op in _ops.DROP | _ops.CHANNEL_DROP and not at_rest
+    span = context.range_at(node.path)
+    moves = span is not None and span[1] > 0.0
+    return moves and node.op in _ops.DROP | _ops.CHANNEL_DROP and not at_rest
 
 
 def _needed_by_backward(flow: Flow, node: Node) -> Node | None:
