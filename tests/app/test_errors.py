@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,30 @@ def test_a_mistyped_objective_costs_one_epoch(train, quick, monkeypatch):
     assert code == 2
     assert "got 'val_los'. Did you mean 'val_loss'? Logged: " in err
     assert len(epochs) == 1
+
+
+TWICE = "trainer.val_check_interval=0.5"  # the checkpoint looks while the epoch still goes on
+
+
+@pytest.mark.parametrize("often", [TWICE, "trainer.check_val_every_n_epoch=2"])
+def test_an_objective_of_training_is_what_the_checkpoint_goes_by(train, quick, often):
+    import torch
+
+    code, err = train(*quick, "data.train_size=80", "objective=train_loss", often)
+    assert code == 0, err
+    saved = torch.load(only("runs/*/*/checkpoints/best.ckpt"), weights_only=True)
+    (kept,) = [s for key, s in saved["callbacks"].items() if key.startswith("ModelCheckpoint")]
+    assert kept["monitor"] == "train_loss"
+    ended = float(re.search(r"train_loss ([\d.]+)", err)[1])
+    assert float(kept["best_model_score"]) == pytest.approx(ended, rel=1e-3), "of this very epoch"
+
+
+def test_an_objective_that_comes_with_the_end_of_the_epoch_only_is_told(train, quick):
+    typed = ["data.train_size=80", "objective=missing", TWICE]
+    code, err = train(*quick, *typed)
+    assert code == 2
+    assert "Expected `objective` to be a logged key, got 'missing'. Logged: " in err
+    assert err.endswith("if it is such a key, checkpoint.save_on_train_epoch_end=true.\n")
 
 
 def test_what_breaks_in_training_keeps_its_traceback_and_is_exit_code_1(train, quick, monkeypatch):

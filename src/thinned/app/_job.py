@@ -36,6 +36,10 @@ from .pruning import SuccessiveHalving
 # What names the metric in code, and on the command line.
 _IN_CODE, _TYPED = "OverfittingMonitor(monitor=...)", "objective=KEY"
 _OURS = ("overfit/", "dropout/")
+_OF_TRAINING = (
+    "What training logs as a mean over the epoch is there only at its end: if it is such a key, "
+    "checkpoint.save_on_train_epoch_end=true."
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,11 @@ def _refusals(ckpt_path: str | None, check_objective: Callable[[], Any]) -> Iter
     try:
         yield
     except MisconfigurationException as error:
-        check_objective()  # the checkpoint goes by it, and does not know the nearest name
+        try:
+            check_objective()  # the checkpoint goes by it, and does not know the nearest name
+        except ConfigError as why:
+            hint = "" if "Did you mean" in str(why) else f" {_OF_TRAINING}"
+            raise ConfigError(f"{why}{hint}") from error
         raise ConfigError(str(error)) from error
     except Exception as error:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

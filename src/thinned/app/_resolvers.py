@@ -1,6 +1,7 @@
 """What ``${thinned...:}`` means in the configuration."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,23 @@ def register() -> None:
     OmegaConf.register_new_resolver("thinned.folder", _folder, replace=True)
     OmegaConf.register_new_resolver("thinned.single", lambda: not _in_sweep(), replace=True)
     OmegaConf.register_new_resolver("thinned.first", _first, replace=True)
+    OmegaConf.register_new_resolver("thinned.trained", _trained, replace=True)
     OmegaConf.register_new_resolver("thinned.wandb_mode", _wandb_mode, replace=True)
 
 
 def _first(keys: Any) -> Any:
     """Return the first of several keys, or the only one."""
     return keys[0] if isinstance(keys, ListConfig) and keys else keys
+
+
+def _trained(key: Any) -> bool | None:
+    """Say whether a key is one of training: its mean over an epoch is there at the epoch's end.
+
+    Example:
+        >>> [_trained(key) for key in ("train_loss", "loss/train", "val_loss", "constrained", None)]
+        [True, True, None, None, None]
+    """
+    return True if re.search(r"(?<![a-z])train(ing)?(?![a-z])", str(key).lower()) else None
 
 
 def _wandb_mode(offline: bool) -> str | None:
