@@ -54,6 +54,20 @@ def test_every_search_composes_and_passes(search, composed):
     check_config(composed(f"search={search}"))
 
 
+@pytest.mark.parametrize(
+    ("typed", "monitor", "mode"),
+    [
+        ([], "val_loss", "min"),
+        (["objective=[val_acc,overfit/gap/val_acc]", "checkpoint.mode=max"], "val_acc", "max"),
+        (["objective=train_loss", "checkpoint=null"], "train_loss", "min"),
+        (["callbacks.halving.monitor=val_acc", "callbacks.halving.mode=max"], "val_acc", "max"),
+    ],
+)
+def test_halving_goes_by_the_objective_and_the_checkpoints_mode(typed, monitor, mode, composed):
+    halving = check_config(composed("callbacks=[default,halving]", *typed))["callbacks"]["halving"]
+    assert (halving["monitor"], halving["mode"]) == (monitor, mode)
+
+
 def test_the_overrides_that_people_guess_first(composed):
     overrides = "data=wine model=gru schedule=curriculum schedule.end=0.4 seed=7 name=mine"
     cfg = composed(*overrides.split(), "trainer.gradient_clip_val=1.0", "optimizer.lr=0.1")
