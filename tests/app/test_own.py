@@ -61,6 +61,19 @@ def test_the_objective_is_what_checkpoint_and_verdict_go_by(train, own):
     assert re.search(r": train/mse [\d.]+, valid/mse [\d.]+\n\Z", err)
 
 
+@pytest.mark.parametrize("callbacks", ["default", "none"])
+def test_a_module_that_does_not_fit_our_data_is_told_what_they_are(train, own, callbacks):
+    kept = [each for each in own if not each.startswith("callbacks.")]
+    code, err = train(*kept, "model._partial_=false", f"callbacks={callbacks}")
+    assert code == 1
+    assert err.endswith(
+        "The data are SklearnData, samples of shape (1, 8, 8). For data of your own: ~data "
+        "'+data={_target_: package.Class}'.\n"
+    )
+    neither = "validation_step can read a batch neither of the training loader nor of the valid"
+    assert (neither in err) == (callbacks == "default")
+
+
 def test_a_metric_of_another_name_is_named_by_the_objective(train, own):
     code, err = train(*own, *DATA, "model._partial_=false")
     assert code == 2

@@ -238,6 +238,8 @@ def test_a_batch_that_validation_cannot_read_stops_before_training():
     before = probing.weights(model)
     with pytest.raises(RuntimeError, match=r"validation_step cannot read .*probe=DataLoader"):
         probing.fit(PL, model, [OverfittingMonitor()], loaders=DataLoader(Wrapped(), 16))
+    with pytest.raises(RuntimeError, match=r"cannot read a batch of your probe's loader: "):
+        probing.fit(PL, model, [OverfittingMonitor(probe=DataLoader(Wrapped(), 16))])
     assert probing.same(before, probing.weights(model))
 
 

@@ -67,6 +67,17 @@ def test_a_hook_that_cannot_be_rehearsed_is_named():
         monitored(probing.build(Reads), num_sanity_val_steps=0)
 
 
+def test_a_step_that_reads_no_loader_at_all_is_none_of_the_monitors_fault():
+    class Unfit(Plain):
+        def validation_step(self, batch, batch_idx):
+            raise ZeroDivisionError("mine")
+
+    said = r"neither of the training loader nor of the validation loader: ZeroDivisionError: mine\."
+    with pytest.raises(RuntimeError, match=said) as caught:
+        monitored(probing.build(Unfit), num_sanity_val_steps=0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
 def test_callbacks_and_loaders_are_where_they_are_without_the_probe():
     class Reads(Plain):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):

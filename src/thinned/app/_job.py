@@ -72,10 +72,10 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         _give_example(trainer, data)
         for one in trainer.loggers:
             one.log_hyperparams(without_secrets(dict(plain)))
-        with _refusals(cfg.ckpt_path, lambda: objective(plain["objective"], _numbers(trainer))):
+        asked = functools.partial(_objective, plain, trainer)
+        with _refusals(cfg.ckpt_path, asked), _told_of_data(trainer, model, data):
             trainer.fit(model, datamodule=data, ckpt_path=cfg.ckpt_path)
-        metrics = _numbers(trainer)
-        value = objective(plain["objective"], metrics)
+        metrics, value = _numbers(trainer), asked()
         if cfg.test and not cfg.trainer.fast_dev_run and not trainer.interrupted:
             if is_overridden("test_step", model) and is_overridden("test_dataloader", data):
                 metrics |= _test(trainer, model, data)
@@ -119,6 +119,25 @@ def _give_example(trainer: pl.Trainer, data: Any) -> None:
     for callback in all_callbacks(trainer):
         if isinstance(callback, LayerInsert) and callback.example_input is None and shape:
             callback.example_input = torch.rand(2, *shape, generator=torch.Generator())
+
+
+def _objective(plain: Mapping[str, Any], trainer: pl.Trainer) -> Any:
+    return objective(plain["objective"], _numbers(trainer))
+
+
+@contextmanager
+def _told_of_data(trainer: pl.Trainer, model: pl.LightningModule, data: Any) -> Iterator[None]:
+    """Where somebody's own module fails before its first step on our data, say what those are."""
+    try:
+        yield
+    except Exception as error:
+        own, ours = (type(each).__module__.partition(".")[0] for each in (model, data))
+        if own != "thinned" and ours == "thinned" and trainer.global_step == 0:
+            error.add_note(
+                f"The data are {type(data).__name__}, samples of shape {data.shape}. For data of "
+                "your own: ~data '+data={_target_: package.Class}'."
+            )
+        raise
 
 
 @contextmanager

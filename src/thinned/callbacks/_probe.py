@@ -12,23 +12,25 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from thinned._checks import check_count, check_number, one_or_many, shown
+from thinned._checks import one_or_many
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 
 from . import _probe_data as data
 from ._generators_found import isolated
+from ._probe_asked import checked_callback, checked_probe
 from ._probe_lightning import (
     averaging,
     evaluate,
     train_limit,
     train_loaders,
     val_batch_size,
-    why_not,
+    val_loaders,
 )
 from ._probe_loop import Logged
 from ._probe_mark import compared, mark_of
 from ._probe_noise import Noise
+from ._probe_refused import why_not
 from ._probe_state import Snapshot, frozen_optimizers
 from ._probe_units import Units
 from ._ranks import gathered
@@ -61,9 +63,9 @@ class Probe:
     """
 
     def __init__(self, wanted: Any, seed: int = 0, keep: Iterable[Any] = ()) -> None:
-        self.wanted = _checked(wanted)
+        self.wanted = checked_probe(wanted)
         self.seed = seed
-        self.keep = tuple(_checked_callback(each) for each in one_or_many(keep))
+        self.keep = tuple(checked_callback(each) for each in one_or_many(keep))
         self.seconds = 0.0
         self.mark: int | None = None
         self._own: int | None = 0  # the mark of a loader of the user's own, which is not looked at
@@ -195,13 +197,19 @@ class Probe:
         lazy = any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers())))
         if self._recorder is not None or lazy:
             return  # no batch yet, or its first one initializes
-        snapshot = Snapshot(module)
         loader, batches = self._loader(trainer)
-        try:
-            with quiet(trainer, self.seed, self._source, self.wanted), snapshot.lent():
+
+        def rehearse(loader: Any) -> None:
+            snapshot = Snapshot(module)
+            with quiet(trainer, self.seed, loader, self._source, self.wanted), snapshot.lent():
                 evaluate(trainer, loader, min(1, batches), keep=self.keep, rehearsal=True)
+
+        try:
+            rehearse(loader)
         except Exception as error:
-            raise RuntimeError(why_not(error, data.CLEAN_LOADER)) from error
+            which = "your probe's loader" if self._source is self.wanted else "the training loader"
+            validation = [each for each, _ in val_loaders(trainer)]
+            raise RuntimeError(why_not(error, which, validation, rehearse)) from error
 
     def _look_for_augmentation(self) -> None:
         if self._recorder is None and data.augments(self._source, self._indices, self.seed):
@@ -268,26 +276,6 @@ def _merge(parts: list[Logged]) -> float:
     if kind == "sum":
         return math.fsum(totals)
     return min(totals) if kind == "min" else max(totals)
-
-
-def _checked(wanted: Any) -> Any:
-    if isinstance(wanted, DataLoader):
-        return wanted
-    if isinstance(wanted, int) and not isinstance(wanted, bool):
-        return check_count("probe", wanted, what="a number of samples")
-    hint = "0.1 probes a tenth of the training set, 500 that many samples; or pass a DataLoader."
-    fraction = check_number("probe", wanted, 0.0, 1.0, what="a fraction", hint=hint)
-    if fraction == 0.0:
-        msg = f"Expected `probe` to be above 0, got {wanted!r}. {hint}"
-        raise ValueError(msg)
-    return fraction
-
-
-def _checked_callback(value: Any) -> Any:
-    if hasattr(value, "on_validation_start"):
-        return value
-    msg = f"Expected `keep` to be callbacks of the trainer, got {shown(value)}."
-    raise TypeError(msg)
 
 
 def _fingerprint(module: nn.Module) -> list[str]:

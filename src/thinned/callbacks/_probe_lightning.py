@@ -8,7 +8,6 @@ import contextlib
 import importlib
 import math
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -177,25 +176,6 @@ def evaluate(
             if loop._data_fetcher is not None:
                 loop._data_fetcher.teardown()
     return loop.early, loop.harvest
-
-
-def why_not(error: Exception, fix: str) -> str:
-    """Say why a rehearsal failed: the step cannot read a batch, or a hook does not go along.
-
-    Args:
-        error: what was raised.
-        fix: what helps where the step cannot read the batch.
-    """
-    said = f"{type(error).__name__}: {error}"
-    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-    hooks = [name for name in names if name.startswith("on_validation")]
-    if "validation_step" in names or not hooks:
-        return f"validation_step cannot read a batch of the training loader: {said}. {fix}"
-    return (
-        f"{hooks[-1]} cannot run when validation is rehearsed with one batch of training, before "
-        f"the first step: {said}. Skip there what needs training, as in a sanity check: "
-        "`if self.trainer.sanity_checking: return`."
-    )
 
 
 def averaging(trainer: Any, keep: Iterable[Any] = ()) -> list[Any]:
