@@ -30,12 +30,27 @@ def source(data: str | Drawn, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return real(data)
 
 
+MEASURED = {  # a column to tell from the others
+    "color": ("wine", "color_intensity"),
+    "concavity": ("breast_cancer", "mean concavity"),
+    "petal": ("iris", "petal width (cm)"),
+}
+
+
 @functools.cache
 def real(data: str) -> tuple[np.ndarray, np.ndarray]:
     """A data set that scikit-learn ships."""
     if data == "progression":  # of diabetes, as a number
         found = sklearn.datasets.load_diabetes()
         return found.data, found.target
+    if data == "digit":  # how much it stands for
+        found = sklearn.datasets.load_digits()
+        return found.data / 16, found.target.astype(float)
+    if data in MEASURED:
+        name, column = MEASURED[data]
+        found = getattr(sklearn.datasets, f"load_{name}")()
+        place = list(found.feature_names).index(column)
+        return np.delete(found.data, place, 1), found.data[:, place]
     if data == "diabetes":  # progression of the disease, in three equal parts
         found = sklearn.datasets.load_diabetes()
         return found.data, np.searchsorted(np.quantile(found.target, (1 / 3, 2 / 3)), found.target)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from _adaptive_sim import Controller, Make, Seen
 from _adaptive_tasks import Task
 
-from thinned.callbacks._adaptive_law import NUMBERS, AdaptiveLaw
+from thinned.callbacks._adaptive_law import AdaptiveLaw
 from thinned.callbacks._label_sums import readings, squeezed
 
 GRID = tuple(f"p={i / 20:.2f}" for i in range(20))
@@ -31,7 +31,8 @@ class Shipped(Controller):
 
     def __init__(self, task: Task, *, losses_only: bool = False, highest: float = 0.95) -> None:
         self.law, self.losses_only = AdaptiveLaw(high=highest), losses_only
-        self.state = self.law.begin(epochs=task.epochs, classes=task.classes or NUMBERS)
+        numbers = task.classes is None
+        self.state = self.law.begin(epochs=task.epochs, classes=task.classes, numbers=numbers)
         super().__init__(self.state.rate)
 
     def step(self, seen: Seen) -> None:

@@ -1,4 +1,4 @@
-"""More tasks of `scripts/adaptive`: drawn at random, trained as the ten are, and of numbers."""
+"""More tasks of `scripts/adaptive`: drawn at random, and trained as the ten are."""
 
 import dataclasses
 import math
@@ -114,34 +114,3 @@ LIKE_TEN: Mapping[str, Task] = {
     )
 }
 """Networks and training of the ten, other data."""
-
-NUMBERS: Mapping[str, Task] = {
-    task.name: task
-    for task in (
-        Task("progression60", "progression", 60, test=300),
-        Task("progression150", "progression", 150, test=200),
-        Task("progression300", "progression", 300, val=40, test=100, lr=5e-4),
-        Task("friedman1_60", drawn(make="friedman1", noise=1.0), 60),
-        Task("friedman1_200", drawn(make="friedman1", noise=1.0), 200),
-        Task("friedman1_noisy", drawn(make="friedman1", noise=5.0, n_features=20), 200),
-        Task("friedman1_deep", drawn(make="friedman1", noise=2.0), 300, layers=3, hidden=64),
-        Task("friedman2_100", drawn(make="friedman2", noise=100.0), 100),
-        Task("friedman3_100", drawn(make="friedman3", noise=0.3), 100),
-        Task(
-            "linear100", drawn(make="regression", n_features=40, n_informative=20, noise=50.0), 100
-        ),
-        Task(
-            "linear50_wide",
-            drawn(make="regression", n_features=20, n_informative=10, noise=150.0),
-            50,
-            hidden=256,
-        ),
-        Task(
-            "linear300_short",
-            drawn(make="regression", n_features=60, n_informative=30, noise=100.0),
-            300,
-            steps=400,
-        ),
-    )
-}
-"""Labels are numbers, the loss is the squared error. One constant was chosen on them: the start."""

@@ -74,7 +74,7 @@ class Task:
         if self.noise:
             hit = draw.random(len(labels)) < self.noise
             noisy[hit] = draw.integers(0, labels.max() + 1, hit.sum())
-        if self.data != "digits":  # pixels share a scale
+        if self.data not in ("digits", "digit"):  # pixels share a scale
             inputs = inputs - inputs[parts[0]].mean(0)
             inputs = inputs / (inputs[parts[0]].std(0) + 1e-6)
         tensors = [

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from thinned.callbacks._adaptive_law import NUMBERS, AdaptiveLaw, AdaptiveState
+from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState
 from thinned.callbacks._relative_gap import relative_gap
 
 LAW = AdaptiveLaw()
@@ -51,7 +51,8 @@ def test_the_start_stays_in_its_bounds(epochs, classes, rate):
 def test_an_unknown_number_of_classes_counts_as_few_and_many_as_thirty():
     start = [LAW.begin(100, classes).rate for classes in (2, None, 10)]
     assert start == sorted(start, reverse=True)
-    assert LAW.begin(100, 50_000) == LAW.begin(100, NUMBERS)  # nothing is known of more
+    assert LAW.begin(100, 50_000) == LAW.begin(100, 30)  # nothing is known of more
+    assert LAW.begin(100, numbers=True).rate == LAW.begin(100, 30).rate
 
 
 @pytest.mark.parametrize("high", [0.0, 0.05, 0.3])
@@ -194,6 +195,16 @@ def test_the_better_the_training_set_is_fitted_the_nearer_to_the_start_the_rate_
     assert step(low, **unsure, train_loss=0.0).rate == pytest.approx(0.1 + 0.1 * LAW.regain)
     high = dataclasses.replace(STEERS, rate=0.8)
     assert step(high, **unsure, train_loss=0.0).rate == 0.5  # and falls no farther
+
+
+def test_where_labels_are_numbers_nothing_holds_the_rate_up():
+    fitted = {"log_temperature": -1.0, "train_loss": 0.0}
+    assert step(**fitted, numbers=True).rate < 0.1 < step(**fitted).rate
+    assert step(**fitted, numbers=True) == step(**fitted | {"train_loss": 1.0}, numbers=True)
+    known = LAW.begin(100, numbers=True)
+    assert known.numbers
+    assert step(known, **fitted).numbers  # as before, where it is not known better
+    assert not step(known, **fitted, numbers=False).numbers
 
 
 def test_without_a_temperature_the_training_loss_stands_in():

@@ -92,10 +92,10 @@ def test_numbers_are_standardized_and_their_loss_is_the_squared_error():
     import dataclasses
 
     import _adaptive_methods as methods
-    import _adaptive_more_tasks as more
+    import _adaptive_numbers as numbers
     import _adaptive_sim as sim
 
-    task = dataclasses.replace(more.NUMBERS["progression60"], steps=60)
+    task = dataclasses.replace(numbers.NUMBERS["progression60"], steps=60)
     assert task.classes is None
     x, y = task.split(3).train
     assert x.mean().abs() < 1e-5
@@ -111,16 +111,20 @@ def test_tasks_drawn_at_random_are_those_of_their_numbers_and_sets_do_not_overla
     import dataclasses
 
     import _adaptive_more_tasks as more
+    import _adaptive_numbers as numbers
     import _adaptive_tasks as tasks
 
+    assert numbers.at_random(7) == numbers.at_random(7) != numbers.at_random(8)
     assert more.at_random(7) == more.at_random(7) != more.at_random(8)
     assert not more.CHOSEN_ON.keys() & more.FRESH.keys()
     ten = {dataclasses.replace(task, name="") for task in tasks.TEN.values()}
     assert not ten & {dataclasses.replace(task, name="") for task in more.LIKE_TEN.values()}
-    for task in (*more.CHOSEN_ON.values(), *more.FRESH.values()):
+    drawn = (more.CHOSEN_ON, more.FRESH, numbers.FRESH_NUMBERS)
+    for task in (task for each in drawn for task in each.values()):
         split = task.split(0)
         sizes = [len(part[1]) for part in (split.train, split.val, split.test)]
         assert sizes == [task.size, task.val, task.test]
+        assert all(part[0].abs().max() < 100 for part in (split.train, split.test)), task.name
 
 
 def test_the_law_is_shown_what_the_callback_would_see():

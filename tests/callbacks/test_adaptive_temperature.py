@@ -173,20 +173,50 @@ def test_labels_that_cannot_be_told_apart_at_first_are_later():
 
 
 @pytest.mark.parametrize(
-    ("make", "data", "classes"),
-    [(Kept, None, 3), (OneNumber, False, 30), (OneLogit, True, 2)],
+    ("make", "data", "known"),
+    [
+        (Kept, None, {"classes": 3}),
+        (OneNumber, False, {"numbers": True}),
+        (OneLogit, True, {"classes": 2}),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("sanity", [True, False])
 def test_the_start_goes_by_passes_and_by_classes_as_far_as_they_are_known(
-    make, data, classes, sanity
+    make, data, known, sanity
 ):
     adaptive = AdaptiveDropout()
     loaders = {} if data is None else {"train": numbers(data), "val": numbers(data)}
     options = {} if sanity else {"num_sanity_val_steps": 0}
     tiny.fit([adaptive], module=make(), max_epochs=60, **loaders, **options)
-    known = classes if sanity or make is Kept else None  # one output may be either
-    assert adaptive.history[0]["rate"] == AdaptiveLaw().begin(60, known).rate > 0.1
+    known = known if sanity or make is Kept else {}  # one output may be either
+    assert adaptive.history[0]["rate"] == AdaptiveLaw().begin(60, **known).rate > 0.1
+
+
+class Behind(OneNumber):
+    """Scales its numbers afterwards, so that the validation has to run again."""
+
+    def loss(self, batch):
+        return mse_loss(10 * self(batch[0])[:, 0], batch[1])
+
+
+@pytest.mark.parametrize(
+    ("make", "sanity", "told"),
+    [
+        (OneNumber, True, True),
+        (OneNumber, False, True),  # the first validation says it
+        (OneLogit, True, False),
+        (OneLogit, False, False),
+        (Behind, True, True),
+        (Behind, False, False),  # its loss is of no kind that is known
+    ],
+)
+def test_the_law_is_told_that_labels_are_numbers(make, sanity, told):
+    adaptive, data = AdaptiveDropout(), numbers(binary=make is OneLogit)
+    options = {} if sanity else {"num_sanity_val_steps": 0}
+    tiny.fit([adaptive], module=make(), train=data, val=data, max_epochs=2, **options)
+    assert adaptive.state_dict()["law"]["numbers"] == told
+    assert len(adaptive.history) == 2
 
 
 # Where the loss is another: the validation runs again.
@@ -221,10 +251,6 @@ def test_another_loss_is_tried_with_smaller_and_larger_outputs(again):
 
 
 def test_numbers_that_are_scaled_afterwards(again):
-    class Behind(OneNumber):
-        def loss(self, batch):
-            return mse_loss(10 * self(batch[0])[:, 0], batch[1])
-
     adaptive = AdaptiveDropout()
     tiny.fit([adaptive], module=Behind(), train=numbers(), val=numbers(), max_epochs=2)
     assert all(map(math.isfinite, temperatures(adaptive)))

@@ -15,9 +15,9 @@ from thinned.surgery._site_list import checked_kinds
 
 from . import _probe_lightning as inside
 from ._adaptive_law import AdaptiveLaw, AdaptiveState
+from ._adaptive_row import seen_by, tell
 from ._groups import make_groups
 from ._lightning import planned_passes, progress, renews_batch_norm
-from ._log_values import publish, send
 from ._monitor_keys import in_front
 from ._ranks import decorrelate
 from ._rate_callback import RateCallback
@@ -229,18 +229,19 @@ class AdaptiveDropout(RateCallback):
         sure = self._temperature.read(trainer, self.monitor or "", found["val_loss"])
         now = progress(trainer)
         self._planned = now.batches_planned
-        row: dict[str, Any] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        row |= {"batches": now.batches_done, "monitor": self.monitor, **found}
+        row = seen_by(trainer, self.monitor, found)
         row |= {"log_temperature": sure, "rate": self.rate}
         if all(map(math.isfinite, found.values())):
-            done = now.fraction
-            self._state = self.law.step(self._state, **found, log_temperature=sure, progress=done)
+            self._state = self.law.step(
+                self._state,
+                **found,
+                log_temperature=sure,
+                progress=now.fraction,
+                numbers=self._temperature.numbers,
+            )
         row |= {"next_rate": self.rate, "at_cap": self.rate >= self.law.high}
         self.history.append(row)
-        numbers = {key: row[key] for key in _LOGGED if row[key] is not None}
-        values = {f"adaptive/{key}": float(n) for key, n in numbers.items() if math.isfinite(n)}
-        publish(trainer, values)
-        send(trainer, values, inside.validation_step_count(trainer))
+        tell(trainer, row)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
@@ -281,11 +282,12 @@ class AdaptiveDropout(RateCallback):
 
     def _begin(self, trainer: pl.Trainer) -> None:
         """Choose the first rate, on all ranks alike."""
-        classes = trainer.strategy.broadcast(self._temperature.classes)
-        passes = planned_passes(trainer)
-        self._state = self.law.begin(passes, classes)
-        told = ["?" if each is None else f"{each:.3g}" for each in (passes, classes)]
-        logger.info("dropout begins at %.2f: %s passes over the data, %s classes", self.rate, *told)
+        passes, seen = planned_passes(trainer), self._temperature
+        seen.agree(trainer)
+        self._state = self.law.begin(passes, seen.classes, numbers=bool(seen.numbers))
+        times = "?" if passes is None else f"{passes:.3g}"
+        told = "dropout begins at %.2f: %s passes over the data, %s"
+        logger.info(told, self.rate, times, seen.labels)
 
     def _move(self, trainer: pl.Trainer) -> None:
         for group in self._groups:
@@ -295,6 +297,3 @@ class AdaptiveDropout(RateCallback):
 def _adapts(trainer: pl.Trainer) -> bool:
     """Say whether what a hook sees is of a training: after its last batch nothing is decided."""
     return trainer.state.fn == "fit" and not renews_batch_norm(trainer)
-
-
-_LOGGED = ("train_loss", "val_loss", "log_temperature", "next_rate", "at_cap")

@@ -19,6 +19,7 @@ class AdaptiveState:
         learning: whether a loss has fallen since then, so that the law steers.
         signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
+        numbers: whether the labels are numbers, not classes.
     """
 
     rate: float
@@ -29,6 +30,7 @@ class AdaptiveState:
     learning: bool = False
     signal: float = 0.0
     steps: int = 0
+    numbers: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,8 @@ class AdaptiveLaw:
     r"""Start where such a training usually ends, then keep the network as sure as it should be.
 
     1. The start grows with the number of times that each example will be seen, and falls with the
-       number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`.
+       number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`;
+       numbers count as 30 classes.
     2. Until something is learned the rate falls fast, to a quarter of the start at the lowest: a
        rate at which nothing is learned is too high, whatever comes later. Where it had to fall, the
        rate at which learning began takes the place of the start in what follows. While training has
@@ -49,7 +52,8 @@ class AdaptiveLaw:
        rate is not high and validation loss still falls: a network that is not sure yet may just not
        have been trained for long. A spring that fades over the run pulls towards the start.
     4. The farther the training loss, dropout on, is below the validation loss, the nearer to the
-       start the rate is kept: there is something to hold back.
+       start the rate is kept: there is something to hold back. Not so for numbers, whose squared
+       error gets close to zero in training wherever there is little noise.
 
     Where there is no log-temperature, the training loss (dropout on) against the validation loss
     takes its place, and counts for less: a network that fits its training set in spite of dropout
@@ -129,20 +133,24 @@ class AdaptiveLaw:
     begun: float = 0.85
     unplanned: float = 1 / 30
 
-    def begin(self, epochs: float | None = None, classes: int | None = None) -> AdaptiveState:
+    def begin(
+        self, epochs: float | None = None, classes: int | None = None, *, numbers: bool = False
+    ) -> AdaptiveState:
         """The state before the first validation.
 
         Args:
             epochs: times that each training example will be seen; None if no end is planned.
             classes: number of classes that the outputs tell apart; None if unknown.
+            numbers: whether the labels are numbers.
         """
         start = self.unknown_start
         if epochs is not None:
+            count = _MOST_CLASSES if numbers else min(classes or _UNKNOWN, _MOST_CLASSES)
             start = self.base + self.per_decade * math.log10(max(epochs, 1e-3))
-            start -= self.per_class * math.log(min(classes or UNKNOWN, NUMBERS))
+            start -= self.per_class * math.log(count)
             start = max(self.lowest_start, min(self.highest_start, start))
         start = max(self.low, min(self.high, start))
-        return AdaptiveState(rate=start, start=start)
+        return AdaptiveState(rate=start, start=start, numbers=numbers)
 
     def step(
         self,
@@ -153,6 +161,7 @@ class AdaptiveLaw:
         log_temperature: float | None = None,
         first_loss: float | None = None,
         progress: float | None = None,
+        numbers: bool | None = None,
     ) -> AdaptiveState:
         """Return the state for the stretch of training up to the next validation.
 
@@ -165,7 +174,9 @@ class AdaptiveLaw:
             first_loss: validation loss of the untrained network (that of Lightning's sanity check
                 will do); None if unknown: then the first ``val_loss`` stands for it.
             progress: share of the planned training done, in [0, 1]; None if no end is planned.
+            numbers: whether the labels are numbers; None if that is no better known than before.
         """
+        numbers = state.numbers if numbers is None else numbers
         signal = self.evidence(train_loss, val_loss, log_temperature)
         if signal is None:
             return state
@@ -180,7 +191,8 @@ class AdaptiveLaw:
         high = self.high
         if learning:
             rate = self._steered(state, signal, val_loss, share, progress)
-            low = max(self.low, self._floor(state, train_loss, val_loss, share))
+            floor = 0.0 if numbers else self._floor(state, train_loss, val_loss, share)
+            low = max(self.low, floor)
             if not (validates or _below(train_loss, self.begun, first)):
                 high = min(high, max(state.rate, state.start))
         elif progress is not None and progress < self.patience:
@@ -197,6 +209,7 @@ class AdaptiveLaw:
             learning=learning,
             signal=signal,
             steps=state.steps + 1,
+            numbers=numbers,
         )
 
     def evidence(
@@ -249,9 +262,7 @@ def _mean_of_late(lately: float | None, val_loss: float, share: float) -> float:
     return lately + (val_loss - lately) * (1 - math.exp(-share / _LATE))
 
 
-UNKNOWN = math.exp(1.2)  # classes that outputs count as where nothing is known of them
-NUMBERS = 30
-"""Classes that outputs count as which are numbers; and the most, since no more were measured."""
-
+_UNKNOWN = math.exp(1.2)  # classes that outputs count as where nothing is known of them
+_MOST_CLASSES = 30  # what more count as, since no more were measured; and numbers
 _TINY = 1e-3
 _LATE = 0.1  # of the training: how far back validation losses count

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
 
 from . import _calibration as calibration
-from ._adaptive_law import NUMBERS
 
 _ROWS = 4096  # of a batch, for the table of losses: pixels and tokens come in millions
 _NUMBERS = 2**22  # logits that are worked on at once: vocabularies are large
@@ -19,7 +18,8 @@ class Sums(Protocol):
     """Sums over batches, of one reading of the labels.
 
     Attributes:
-        classes: number of classes that the outputs tell apart; 0 before the first batch.
+        classes: number of classes that the outputs tell apart; 0 before the first batch, and of
+            numbers.
     """
 
     classes: int
@@ -105,7 +105,7 @@ def class_losses(logits: Tensor, labels: Tensor) -> Tensor:
 class NumberSums:
     """Of numbers: what the regression of targets on outputs needs."""
 
-    classes = NUMBERS
+    classes = 0
 
     def __init__(self) -> None:
         self._each: list[list[Tensor]] = []

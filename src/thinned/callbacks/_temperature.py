@@ -37,11 +37,13 @@ class Temperature:
 
     Attributes:
         classes: number of classes that the outputs seem to tell apart; None if unknown.
+        numbers: whether the labels are numbers, not classes; None if unknown.
     """
 
     def __init__(self, whose: str) -> None:
         self.whose = whose
         self.classes: int | None = None
+        self.numbers: bool | None = None
         self._layers: list[nn.Module] = []
         self._layer: nn.Module | None = None
         self._handles: list[Any] = []
@@ -65,7 +67,7 @@ class Temperature:
         self._layer = self._layers[-1] if self._layers else None
         self._misread, self._known = set(), False
         width = getattr(self._layer, "out_features", getattr(self._layer, "out_channels", 1))
-        self.classes = width if width > 1 else None  # until a sanity check says more
+        self.classes, self.numbers = (width if width > 1 else None), None  # until more is seen
 
     def before_validation(self, module: nn.Module, *, sanity: bool) -> None:
         """Look at the outputs from now on: in a sanity check at which layer is called last."""
@@ -99,9 +101,20 @@ class Temperature:
     def after_sanity_check(self) -> None:
         """Say what was seen of the classes."""
         for _, sums in itertools.chain(*(found.values() for found in self._found.values())):
-            of_two = isinstance(sums, NumberSums) and not self._numbers
-            self.classes = 2 if of_two else sums.classes
+            of_numbers = isinstance(sums, NumberSums)
+            self.numbers = of_numbers and self._numbers
+            self.classes = 2 if of_numbers and not self._numbers else sums.classes or None
             return
+
+    def agree(self, trainer: Any) -> None:
+        """Let all ranks think of the labels as the first one does."""
+        self.classes, self.numbers = trainer.strategy.broadcast((self.classes, self.numbers))
+
+    @property
+    def labels(self) -> str:
+        """What is known of the labels, in words."""
+        known = "?" if self.classes is None else self.classes
+        return "labels are numbers" if self.numbers else f"{known} classes"
 
     def stop(self) -> None:
         """Take the hooks out."""
@@ -122,24 +135,26 @@ class Temperature:
         if self._layer is None or not math.isfinite(loss):
             return None
         apart: dict[tuple[int, str], float] = {}
-        read: dict[tuple[int, str], float] = {}
+        read: dict[tuple[int, str], tuple[float, bool]] = {}
         for each, sums, state in self._of_all_ranks(trainer):
             apart[each] = min(abs(found - loss) for found in sums.losses(state))
-            read[each] = sums.log_temperature(state)
+            read[each] = sums.log_temperature(state), isinstance(sums, NumberSums)
         right = [each for each in apart if apart[each] <= _CLOSE * abs(loss) + 1e-6]
         self._misread |= apart.keys() - set(right)
         self._known = bool(right)
         if right:
-            return read[min(right, key=apart.__getitem__)]
+            found, self.numbers = read[min(right, key=apart.__getitem__)]
+            return found
         if not snapshots:
             return None
         scaled = Scaled(self._layer, about_mean=self._numbers, whose=self.whose)
-        found = scaled.losses(trainer, snapshots, monitor)
-        if found is None:
+        losses = scaled.losses(trainer, snapshots, monitor)
+        if losses is None:
             self._layer = None if scaled.failed else self._layer
             return None
         count = self._rows.get(index or 0, 0) * trainer.world_size
-        return of_three(found[0], loss, found[1], count, 2 * abs(loss) if self._numbers else 1.0)
+        unit = 2 * abs(loss) if self._numbers else 1.0
+        return of_three(losses[0], loss, losses[1], count, unit)
 
     def see(self, layer: nn.Module, output: Any) -> None:
         """Take what a layer gave."""
