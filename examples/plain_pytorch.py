@@ -47,8 +47,7 @@ def main(epochs=60):
             gap = on_val - on_probe
             print(f"epoch {epoch:2d}  rate {rate:.2f}  val_loss {on_val:.3f}  gap {gap:.3f}")
 
-    found = verdict(history, "val_loss")
-    print(found.word, *found.evidence, f"-> {found.action}", sep="\n  ")
+    print(verdict(history, "val_loss"))
 
     unsure = thinned.mc_predict(model, inputs[val], samples=20)
     print(f"entropy of 20 masks, at most: {unsure.entropy.max():.2f} of ln 10 = 2.30")

@@ -60,7 +60,8 @@ def test_made_to_be(word):
     ],
 )
 def test_the_level_is_told_for_what_it_is(values, words):
-    assert words in verdict(history(values, values), "val_loss").evidence[0]
+    probe = [0.9 * value for value in values]
+    assert words in verdict(history(values, probe), "val_loss").evidence[0]
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,7 @@ def summary(
         if value is not None:
             lines.append(f"  {name:<38} {value:.5g}")
     if verdict is not None:
-        lines.append(f"verdict: {verdict.word} (confidence {verdict.confidence:.0%})")
-        lines += [f"  - {reason}" for reason in verdict.evidence]
-        lines.append(f"  -> {verdict.action}")
+        lines.append(f"verdict: {verdict}")
     return "\n".join(lines)
 
 

@@ -48,6 +48,12 @@ class Verdict:
     action: str
     remedy: str = ""
 
+    def __str__(self) -> str:
+        """Write it for the terminal: the word, the reasons, and what to do."""
+        sure = f" (confidence {self.confidence:.0%})" if self.confidence else ""
+        head = f"{self.word}{sure}"
+        return "\n".join([head, *(f"  - {line}" for line in self.evidence), f"  -> {self.action}"])
+
 
 def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min") -> Verdict:
     """Judge a run as if it ended now.
@@ -57,7 +63,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     *underfitting*: longer training would, and another rate would not. *healthy*: none of them
     would. Their probabilities come from eight figures of the history by a logistic model that was
     calibrated on several hundred small runs with known truth (`docs/evidence.md` has how often it
-    is right, and where it was never tried). Where none reaches 70%, it is *not enough evidence*.
+    is right, and where it was never tried). Where none reaches 70%, it is *not enough evidence*;
+    so is a probe that holds validation's own samples, and *overfitting* without a gap.
 
     Args:
         history: rows as `OverfittingMonitor.history` has them, with ``rate`` where dropout is used.
@@ -84,6 +91,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     found = features(history, monitor, mode)
     if found is None:
         return Verdict(VERDICTS[0], 0.0, words.too_short(history, monitor), words.GO_ON)
+    if found.same_samples:
+        return Verdict(VERDICTS[0], 0.0, words.same_samples(monitor), words.OTHER_PROBE)
     chances = remedies(found)
     by_word: dict[str, float] = {}
     for remedy, chance in chances.items():
@@ -91,6 +100,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     word = max(by_word, key=by_word.__getitem__)
     confidence = by_word[word] * (1.0 if found.is_loss else _UNCALIBRATED)
     evidence = words.evidence(found, monitor)
+    if word == "overfitting" and found.gap <= 0.0:  # no such run was among those of the calibration
+        return Verdict(VERDICTS[0], 0.0, (*evidence, words.NO_GAP), words.STEADY)
     if confidence < CONFIDENT:
         doubt = words.doubt(by_word)
         return Verdict(VERDICTS[0], confidence, (*evidence, doubt), words.compare(found))

@@ -11,6 +11,7 @@ from ._prechelt import as_errors
 LEAST_ROWS = 4
 NEW_PROBE = "overfit/new_probe"  # marks a row whose probe holds other samples than the one before
 MEMORIZED = 0.03  # probe error, as a part of validation's, below which nothing is left to learn
+_DISTINCT = 3  # figures that are equal by chance (an accuracy of few samples) hardly move so often
 _TINY = 1e-9
 
 
@@ -29,6 +30,7 @@ class Features:
         rate: mean dropout rate.
         is_loss: whether the metric is a loss, as in the runs that the verdict was calibrated on.
         new_probe: the epoch since which the probe is as it is; None if since the beginning.
+        same_samples: whether the probe's figures are validation's own, one by one.
     """
 
     validation: float
@@ -41,6 +43,7 @@ class Features:
     rate: float
     is_loss: bool
     new_probe: int | None = None
+    same_samples: bool = False
 
     @property
     def margin(self) -> float | None:
@@ -118,6 +121,7 @@ def features(
         rate=rate,
         is_loss=mode == "min" and min(raw) >= 0.0,
         new_probe=int(rows[first].get("epoch", first)) if first else None,
+        same_samples=raw[first:] == probes[first:] and len({*raw[first:]}) >= _DISTINCT,
     )
 
 

@@ -7,6 +7,15 @@ from typing import Any
 from ._verdict_features import LEAST_ROWS, Features
 
 GO_ON = "Train on, and look again."
+OTHER_PROBE = (
+    "Pass a loader of training samples: OverfittingMonitor(probe=DataLoader(training_subset, "
+    "...)). For one graph with masks, a copy whose validation mask is its training mask."
+)
+NO_GAP = (
+    "Training data got worse along with validation: without a gap that is no overfitting, but "
+    "training that came apart."
+)
+STEADY = "Lower the learning rate, or train on, and look again."
 STEP = 0.2  # the change of rate that the verdict was calibrated on
 
 
@@ -19,6 +28,15 @@ def too_short(history: Sequence[Mapping[str, Any]], monitor: str) -> tuple[str, 
         return (f"{monitor} is not finite in {broken} of {len(rows)} validations: it diverged.",)
     many = "validation" if len(rows) == 1 else "validations"
     return (f"{len(rows)} {many} with a probe; at least {LEAST_ROWS} are needed.",)
+
+
+def same_samples(monitor: str) -> tuple[str, ...]:
+    """Say why a probe shows nothing that gives what validation gives, to the last digit."""
+    line = (
+        f"{monitor} on the probe is that of validation, to the last digit: both are of the same "
+        "samples. Either both loaders read them, or validation_step chooses them (by a mask)."
+    )
+    return (line,)
 
 
 def evidence(found: Features, monitor: str) -> tuple[str, ...]:
@@ -118,6 +136,8 @@ def _noise(found: Features) -> str:
     if found.noisy is None:
         return ""
     base = f"With dropout on, training data give {found.noisy:.4g}"
+    if found.noisy <= found.probe:
+        return f"{base}: dropout's noise costs nothing."
     if found.noisy > found.validation > found.probe:
         return f"{base}: training looks worse than validation only because dropout is on in it."
     if found.noisy > found.validation:
