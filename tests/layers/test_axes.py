@@ -42,6 +42,25 @@ def test_where_nothing_shows_it_the_swap_is_declined(around):
     assert channel_dim(around) is None
 
 
+@pytest.mark.parametrize(
+    ("around", "words"), [([nn.ReLU(), nn.Tanh()], "ReLU, Tanh"), ([], "none given")]
+)
+def test_the_message_names_the_neighbours(around, words):
+    with pytest.raises(ValueError, match=rf"this Dropout \(neighbours: {words}\)"):
+        layers.SpatialDropout.from_module(nn.Dropout(), 0.2, neighbours=iter(around))
+
+
+def test_an_axis_that_is_given_is_not_asked_of_the_neighbours():
+    beside = [nn.Conv1d(1, 1, 1)]
+    made = layers.SpatialDropout.from_module(nn.Dropout(), 0.2, neighbours=beside, channel_dim=-1)
+    assert made.channel_dim == -1
+
+
+def test_only_a_dropout_module_is_taken_over():
+    with pytest.raises(TypeError, match="SpatialDropout takes the place of a dropout module"):
+        layers.SpatialDropout.from_module(nn.Conv1d(1, 1, 1), 0.2)
+
+
 def test_images_with_channels_last():
     y = layers.SpatialDropout(0.5, channel_dim=-1)(torch.ones(2, 5, 4, 16))
     assert bool((y == y[:, :1, :1]).all())
@@ -77,3 +96,9 @@ def test_drop_block_wants_channels_after_the_batch():
     assert made.p == 0.2
     with pytest.raises(ValueError, match="channels at axis 1"):
         layers.DropBlock2d.from_module(nn.Dropout(0.1), 0.2, neighbours=[nn.LayerNorm(1)])
+
+
+def test_the_axes_are_shown():
+    assert repr(layers.SpatialDropout()) == "SpatialDropout(p=0.5, channel_dim=1)"
+    sequences = layers.SpatialDropout(0.25, channel_dim=-1, batch_dim=1)
+    assert repr(sequences) == "SpatialDropout(p=0.25, channel_dim=-1, batch_dim=1)"

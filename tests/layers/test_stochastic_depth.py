@@ -157,6 +157,23 @@ def test_a_library_s_drop_path_is_taken_over():
 
     assert layers.DropPath.from_module(DropPath(), 0.1).scale_by_keep is False
     assert layers.DropPath.from_module(StochasticDepth(), 0.1).mode == "batch"
+    assert layers.DropPath.from_module(StochasticDepth(), 0.1, mode="row").mode == "row"
+    assert layers.DropPath.from_module(nn.Identity(), 0.1).mode == "row"
+
+
+def test_a_drop_path_takes_no_place_but_a_drop_path_s():
+    class Scaled(nn.Linear):
+        p = 0.2
+
+    for wrong in (nn.ReLU(), nn.Linear(2, 2), Scaled(2, 2)):
+        with pytest.raises(TypeError, match=f"got {type(wrong).__name__}. To drop a whole block"):
+            layers.DropPath.from_module(wrong, 0.1)
+
+
+def test_a_drop_path_shows_what_it_does():
+    assert repr(layers.DropPath()) == "DropPath(p=0.1, mode='row')"
+    plain = layers.DropPath(0.2, "batch", scale_by_keep=False)
+    assert repr(plain) == "DropPath(p=0.2, mode='batch', scale_by_keep=False)"
 
 
 def test_a_block_s_frozen_parts_stay_frozen_when_it_is_wrapped():

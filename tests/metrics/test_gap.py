@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassCalibrationError
 
 from thinned.metrics import GapOf, gap, inflation, inflation_share, ratio
@@ -89,6 +90,33 @@ def test_the_metric_given_stays_as_it_is():
     made = GapOf(metric)
     made.update("probe", *_predictions(10, 1))
     assert metric.compute() == before
+
+
+def test_what_the_metric_given_has_seen_does_not_count():
+    metric = MeanMetric()
+    metric.update(100.0)
+    made = GapOf(metric)
+    made.update("validation", 3.0)
+    made.update("probe", 1.0)
+    assert made.compute() == 2.0
+
+
+def test_a_reset_empties_both_sides_and_forgets_what_was_computed():
+    made = GapOf(MeanMetric())
+    made.update("validation", 3.0)
+    made.update("probe", 1.0)
+    assert made.compute() == 2.0
+    made.reset()
+    with pytest.warns(UserWarning, match="before the ``update``"):
+        assert torch.isnan(made.compute())
+
+
+def test_arguments_by_name_reach_the_metric_and_torchmetrics():
+    made = GapOf(MeanMetric(), compute_with_cache=False)
+    assert made.compute_with_cache is False
+    made.update("validation", torch.tensor([1.0, 5.0]), weight=torch.tensor([3.0, 1.0]))
+    made.update("probe", 1.0)
+    assert made.compute() == 1.0
 
 
 def test_a_side_that_is_none():

@@ -103,8 +103,25 @@ def test_large_offsets_do_not_hurt():
 def test_wrong_input():
     with pytest.raises(ValueError, match=r"of shape \(N, U\)"):
         co_adaptation(torch.randn(4))
-    with pytest.raises(ValueError, match="Expected `threshold`"):
-        ActivationSparsity(-1.0)
+    for wrong in (ActivationSparsity, lambda value: activation_sparsity(torch.ones(2), value)):
+        with pytest.raises(ValueError, match="Expected `threshold`"):
+            wrong(-1.0)
+
+
+@pytest.mark.parametrize(("later", "share"), [(0.0, 1.0), (1.0, 1.0 - 2.0**-20)])
+def test_what_comes_after_millions_of_units_still_counts(later, share):
+    """A sum of 2**24 in single precision takes no further 1."""
+    made = ActivationSparsity()
+    made.update(torch.zeros(2**24))
+    for _ in range(16):
+        made.update(torch.full((1,), later))
+    found = made.compute()
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(share, abs=1e-7)
+
+
+def test_arguments_of_torchmetrics_are_taken():
+    assert ActivationSparsity(compute_with_cache=False).compute_with_cache is False
 
 
 _TWO = """

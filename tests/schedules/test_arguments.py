@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 
+import numpy as np
 import pytest
 
 from thinned import schedules as s
@@ -110,6 +111,22 @@ def test_schedules_are_values(name):
     assert eval(repr(schedule), vars(s)) == schedule
     with pytest.raises(dataclasses.FrozenInstanceError, match="cannot assign"):
         schedule.rate = 0.2
+
+
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [
+        (s.Early(np.float32(0.5), until=1), "Early(rate=0.5, until=1.0, shape='constant')"),
+        (s.Late(1, begin=np.float32(0.5)), "Late(rate=1.0, begin=0.5)"),
+    ],
+)
+def test_whole_numbers_and_those_of_numpy_become_floats(given, held):
+    assert repr(given) == held
+
+
+def test_early_and_late_change_after_a_fifth():
+    assert s.Early(0.3) == s.Early(0.3, until=0.2)
+    assert s.Late(0.3) == s.Late(0.3, begin=0.2)
 
 
 def test_names_go_to_the_rate_given():
