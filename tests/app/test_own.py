@@ -77,7 +77,7 @@ def test_a_module_that_does_not_fit_our_data_is_told_what_they_are(train, own, c
 def test_a_metric_of_another_name_is_named_by_the_objective(train, own):
     code, err = train(*own, *DATA, "model._partial_=false")
     assert code == 2
-    assert "none of them contain 'loss'. Name one: objective=KEY. Logged: 'valid/mse'." in err
+    assert "none contains 'loss'. Name one: objective=KEY. Logged: 'valid/mse'." in err
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,7 @@ def test_an_adaptive_rate_needs_no_schedule(train, quick):
     assert code == 0, err
     record = read_record(only("runs/*/*/record.jsonl"))
     assert record.rates[0].groups == {"all": 0.05}
+    assert "adaptive/" not in err  # its last line has the user's metrics
     last = record.metrics[-1].values
     assert {"adaptive/next_rate", "adaptive/log_temperature", "overfit/gap/val_loss"} <= set(last)
 

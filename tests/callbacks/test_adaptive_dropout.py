@@ -301,8 +301,8 @@ class Logs(Kept):
     ("monitor", "keys", "match"),
     [
         ("val_los", ["val_loss"], "Did you mean 'val_loss'"),
-        (None, ["a_loss", "b_loss"], r"2 of them contain 'loss'. Name one: AdaptiveDropout\("),
-        (None, ["val_acc"], "none of them contain 'loss'"),
+        (None, ["a_loss", "b_loss"], r"2 contain 'loss'. Name one: AdaptiveDropout\("),
+        (None, ["val_acc"], "none contains 'loss'"),
     ],
 )
 def test_a_loss_that_cannot_be_found_stops_it_in_the_sanity_check(monitor, keys, match):

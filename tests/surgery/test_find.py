@@ -217,7 +217,7 @@ def test_selecting_and_slicing():
     assert sites[1:].rates == {"1": 0.2, "2": 0.3}
     assert sites.select(["0", "2"], "2").rates == {"0": 0.1}
     assert repr(sites[:1]) == "SiteList('0')"
-    assert sites.summary() == "3 dropout"
+    assert sites.summary() == "3 dropout sites"
     assert find_sites(nn.Linear(1, 1)).summary() == "no sites"
 
 

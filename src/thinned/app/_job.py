@@ -24,6 +24,7 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from thinned._log import logger
 from thinned.callbacks import LayerInsert, RunRecord
 from thinned.callbacks._lightning import all_callbacks
+from thinned.callbacks._monitor_keys import IN_CODE
 from thinned.report._format import from_here
 from thinned.report._secrets import without_secrets
 
@@ -33,9 +34,8 @@ from ._objective import ObjectiveCheck, objective
 from .models import Task
 from .pruning import SuccessiveHalving
 
-# What names the metric in code, and on the command line.
-_IN_CODE, _TYPED = "OverfittingMonitor(monitor=...)", "objective=KEY"
-_OURS = ("overfit/", "dropout/")
+_TYPED = "objective=KEY"  # what names the metric on the command line
+_OURS = ("overfit/", "dropout/", "adaptive/")
 _OF_TRAINING = (
     "What training logs as a mean over the epoch is there only at its end: if it is such a key, "
     "checkpoint.save_on_train_epoch_end=true."
@@ -165,7 +165,7 @@ def _refusals(ckpt_path: str | None, check_objective: Callable[[], Any]) -> Iter
             msg = f"`optimizer`: {error}"
             raise ConfigError(msg) from error
         if raised_in.startswith("thinned.") and not raised_in.startswith("thinned.app."):
-            raise ConfigError(str(error).replace(_IN_CODE, _TYPED)) from error
+            raise ConfigError(str(error).replace(IN_CODE, _TYPED)) from error
         raise
 
 

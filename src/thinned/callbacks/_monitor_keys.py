@@ -9,6 +9,7 @@ from ._lightning import callbacks_of, lightning_class
 
 _OURS = ("overfit/gap/", "overfit/ratio/", "overfit/probe/", "overfit/inflation/")
 SUFFIX = "/dataloader_idx_"
+IN_CODE = "OverfittingMonitor(monitor=...) or regularize(monitor=...)"  # where the metric is named
 
 
 def watched(
@@ -49,11 +50,11 @@ def watched(
     first = [k for k in losses if SUFFIX not in k or k.endswith(f"{SUFFIX}0")]
     if len(first) == 1:
         return first[0], "min"
-    found = "none of them" if not first else f"{len(first)} of them"
+    found = f"{len(first)} contain" if first else "none contains"
+    where = IN_CODE if whose == "OverfittingMonitor" else f"{whose}(monitor=...)"
     msg = (
         "Cannot choose what to watch: of the keys that validation logs, "
-        f"{found} contain 'loss'. Name one: {whose}(monitor=...). "
-        f"Logged: {_listed(keys)}."
+        f"{found} 'loss'. Name one: {where}. Logged: {_listed(keys)}."
     )
     raise ValueError(msg)
 

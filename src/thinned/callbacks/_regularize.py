@@ -10,10 +10,19 @@ from thinned._errors import NoEffectError
 from thinned._log import logger
 from thinned.schedules import Proportional, Uniform, as_schedule
 from thinned.surgery import Edit, Site, find_sites, insert
+from thinned.surgery._table import fold
 
 from ._dropout_scheduler import DropoutScheduler
 from ._edits import EditCallback
 from ._monitor import OverfittingMonitor
+
+_NAMED = 6  # places that a line has room for
+_NO_PLACE = (
+    "`regularize` found no dropout that is on, and no place for one. Put an `nn.Dropout` into the "
+    "model; or give the LightningModule an `example_input_array`, so that a run shows more places; "
+    "or name places, in the list of callbacks instead of it: LayerInsert(after='Linear'), "
+    "DropoutScheduler(0.1), OverfittingMonitor()."
+)
 
 
 def regularize(
@@ -37,7 +46,8 @@ def regularize(
         mode: ``"min"`` or ``"max"``: which of its values are better.
 
     Returns:
-        A list for ``Trainer(callbacks=...)``; add your own to it.
+        A list for ``Trainer(callbacks=...)``; add your own to it. The last is the monitor, which
+        has ``verdict``, ``summary()`` and ``history``.
 
     Raises:
         ValueError: if ``dropout`` is no rate, or ``schedule`` or ``mode`` is unknown.
@@ -65,6 +75,7 @@ class Regularizer(EditCallback):
         self.scheduler = scheduler
         self.rate = rate
         self._came_on: dict[str, bool] = {}
+        self._before: dict[str, float] = {}
 
     def edit(self, model: pl.LightningModule) -> Edit | None:
         """Insert layers where no dropout is on."""
@@ -72,6 +83,8 @@ class Regularizer(EditCallback):
         sites = find_sites(model, kinds="dropout")
         left = _LEFT.get(model, {})
         self._came_on = {site.path: _is_on(site, left.get(site.path)) for site in sites}
+        own = [site for site in sites if not _is_left(site, left.get(site.path))]
+        self._before = {site.path: site.rate for site in own if site.rate > 0}
         on = [site.path for site in sites if self._came_on[site.path] and site.live is not False]
         if on:
             self.scheduler.only = frozenset(on)
@@ -82,9 +95,9 @@ class Regularizer(EditCallback):
             edit = insert(
                 model, rate=self.rate, example_input=getattr(model, "example_input_array", None)
             )
-        except NoEffectError:
+        except NoEffectError as error:
             if not off:
-                raise
+                raise NoEffectError(f"{error}\n{_NO_PLACE}") from None
         inserted = edit.sites.rates if edit is not None else {}
         # Residual blocks have the linear rule: each site keeps its share.
         shares = {path: rate / (self.rate or 1.0) for path, rate in inserted.items()}
@@ -103,14 +116,17 @@ class Regularizer(EditCallback):
         paths = [site.path for site in sites]
         inserted = {site.path for edit in self._standing for site in edit.sites}
         verbs = {"inserted" if path in inserted else "set" for path in paths}
-        shown = ", ".join(paths[:6]) + (", ..." if len(paths) > 6 else "")
+        schedule = next(iter(self.scheduler.plan.values()))
+        rates = {rate for path, rate in self._before.items() if path in paths}
+        was = f"; before, the rate was {_span(rates)}" if rates - {schedule(0.0)} else ""
         logger.info(
-            "regularize: dropout %s at %d %s (%s), following %s",
+            "regularize: dropout %s at %d %s (%s), following %s%s",
             " or ".join(sorted(verbs)),
             len(paths),
             "place" if len(paths) == 1 else "places",
-            shown,
-            next(iter(self.scheduler.plan.values())),
+            _listed(paths),
+            schedule,
+            was,
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -143,6 +159,21 @@ _LEFT: "weakref.WeakKeyDictionary[pl.LightningModule, dict[str, _Left]]" = (
 """Of each model, by path, what a schedule has left: its last rate does not say what is on."""
 
 
+def _listed(paths: list[str]) -> str:
+    """Name the places; many are folded over the numbers in their paths."""
+    names = list(dict.fromkeys(fold(path) for path in paths)) if len(paths) > _NAMED else paths
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _span(rates: set[float]) -> str:
+    return " to ".join(f"{rate:.4g}" for rate in sorted({min(rates), max(rates)}))
+
+
 def _is_on(site: Site, left: _Left | None) -> bool:
     """Say whether a site is on, of itself: as it came, where nobody has set it since."""
-    return left.on if left is not None and left.rate == site.rate else bool(site.rate > 0)
+    return left.on if left is not None and _is_left(site, left) else bool(site.rate > 0)
+
+
+def _is_left(site: Site, left: _Left | None) -> bool:
+    """Say whether a site still has the rate that a schedule left in it."""
+    return left is not None and left.rate == site.rate

@@ -124,9 +124,10 @@ class SiteList(Sequence[Site]):
         return SiteList((site for site in self if site.kind in kinds), named=True)
 
     def summary(self) -> str:
-        """Say in a line what there is, by kind: ``3 dropout, 12 drop_path``."""
+        """Say in a line what there is, by kind: ``3 dropout, 12 drop_path sites``."""
         count = Counter(site.kind for site in self)
-        return ", ".join(f"{n} {kind}" for kind, n in count.items()) or "no sites"
+        told = ", ".join(f"{n} {kind}" for kind, n in count.items()) or "no"
+        return f"{told} {'site' if len(self) == 1 else 'sites'}"
 
 
 def checked_kinds(kinds: str | Iterable[str] | None) -> str | tuple[str, ...] | None:

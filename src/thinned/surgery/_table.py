@@ -41,7 +41,7 @@ def rows(sites: Sequence[Site]) -> list[Row]:
     """Return the lines of the table; many sites are folded over the numbers in their paths."""
     folded: dict[tuple[str, ...], list[Site]] = {}
     for site in sites:
-        path = _fold(site.path) if len(sites) > _SHOWN_SINGLY else site.path
+        path = fold(site.path) if len(sites) > _SHOWN_SINGLY else site.path
         folded.setdefault((path, site.kind, site.cls, live_word(site), site.group), []).append(site)
     return [
         Row(found[0].path if len(found) == 1 else path, len(found), kind, cls, _span(found), *rest)
@@ -54,11 +54,11 @@ def live_word(site: Site) -> str:
     return "-" if site.kind == PLACEHOLDER else _LIVE[site.live]
 
 
-def _fold(path: str) -> str:
+def fold(path: str) -> str:
     """Put ``*`` for the numbers in a path.
 
     Example:
-        >>> _fold("encoder.layers.11.drop_path2")
+        >>> fold("encoder.layers.11.drop_path2")
         'encoder.layers.*.drop_path2'
     """
     return re.sub(r"(?<![^.])\d+(?![^.:])", "*", path)
