@@ -75,6 +75,20 @@ class Residual(nn.Module):
         return out
 
 
+class Counts(nn.Module):
+    """Adds what its dropout returned to a buffer, which nothing in the forward has made."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.drop = nn.Linear(16, 16), nn.Dropout(0.3)
+        self.register_buffer("total", torch.zeros(8, 16))
+
+    def forward(self, x):
+        out = self.drop(self.linear(x).relu())
+        self.total.add_(out.detach())
+        return out
+
+
 def behind(*layers):
     return nn.Sequential(nn.Linear(16, 16), *layers, nn.Linear(16, 2))
 
@@ -132,8 +146,12 @@ def test_the_structure_is_enough_for_layers_in_a_row():
         behind(nn.ReLU(inplace=True), nn.Dropout(0.3)),
         behind(nn.GELU(), nn.Dropout(0.3), nn.ReLU(inplace=True)),
         Calls(lambda self, x: x.mul(1).add_(self.drop(x)), drop=nn.Dropout(0.3)),
+        Counts(),
     ],
-    ids=["of a linear layer", "before it", "a backward that reads the input", "into the other"],
+    ids=[
+        *("of a linear layer", "before it", "a backward that reads the input", "into the other"),
+        "into a buffer",
+    ],
 )
 def test_where_no_backward_reads_it_a_schedule_to_0_trains(model):
     assert "inplace-after-dropout" not in found(model, X, scheduled=True)

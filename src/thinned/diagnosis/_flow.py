@@ -15,6 +15,8 @@ class Node:
         op: its name in ATen without the trailing underscore, or the kind of the site it stands for.
         path: the innermost module that ran it.
         sources: the indices of the operations that made what it reads.
+        first: the one of them that made its first input, which an operation in place writes into;
+            None where that came from elsewhere, such as a buffer.
         rate: the rate it dropped with; None if it dropped nothing.
         weighted: it read a parameter.
         trained: it read a parameter that is trained.
@@ -31,6 +33,7 @@ class Node:
     op: str
     path: str = ""
     sources: tuple[int, ...] = ()
+    first: int | None = None
     rate: float | None = None
     weighted: bool = False
     trained: bool = False

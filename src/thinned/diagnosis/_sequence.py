@@ -82,6 +82,7 @@ def _node(index: int, module: nn.Module, path: str, sources: tuple[int, ...]) ->
         op=op,
         path=path,
         sources=sources,
+        first=next(iter(sources), None),
         rate=rate,
         weighted=next(module.parameters(), None) is not None,
         inplace=bool(getattr(module, "inplace", False)),

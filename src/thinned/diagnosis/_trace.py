@@ -141,6 +141,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ty
             op=op,
             path=self._path(),
             sources=tuple(dict.fromkeys(maker for maker in found if maker is not None)),
+            first=found[0] if found else None,
             weighted=any(isinstance(tensor, nn.Parameter) for tensor in read),
             trained=any(isinstance(t, nn.Parameter) and t.requires_grad for t in read),
             shape=tuple(read[0].shape) if read else None,

@@ -76,7 +76,7 @@ def _writer(flow: Flow, drop: Node) -> Node | None:
     """The first operation that writes into what a dropout hands on, or into a view of it."""
     shared = {drop.index}
     for node in flow.nodes[drop.index + 1 :]:
-        if node.sources and node.sources[0] in shared:
+        if node.first in shared:
             if node.inplace:
                 return node
             if node.op in _ops.ALIAS:
