@@ -52,6 +52,51 @@ def test_a_look_leaves_a_models_own_generators(look, make, draw):
         assert [draw(generator) for _ in range(3)] == [draw(expected) for _ in range(3)]
 
 
+class Augment:
+    """A plain object that draws, and notes what it did; it knows who has it."""
+
+    def __init__(self, make, owner):
+        self.generator, self.calls, self.last, self.owner = make(), [], None, owner
+
+    def __call__(self, draw):
+        self.last = draw(self.generator)
+        self.calls.append(self.last)
+
+
+class Helped(Keeper):
+    """Draws by a helper, which a helper holds."""
+
+    def __init__(self, make, draw):
+        super().__init__(make, draw)
+        self.helper = Augment(make, self)
+        self.helper.inner = Augment(make, self.helper)
+
+    def forward(self, x):
+        for helper in (self.helper, self.helper.inner):
+            helper(self.draw)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize(("make", "draw"), GENERATORS.values(), ids=GENERATORS)
+def test_a_look_leaves_what_a_models_helpers_hold(look, make, draw):
+    net, expected = Helped(make, draw), make()
+    look(net, torch.randn(3, 4))
+    first = draw(expected)
+    for helper in (net.helper, net.helper.inner):
+        assert (helper.calls, helper.last) == ([], None)
+        assert draw(helper.generator) == first
+
+
+def test_a_long_chain_of_helpers_is_looked_at_and_ends():
+    net = Helped(*GENERATORS["python"])
+    last = net.helper
+    for _ in range(5000):
+        last.next = Augment(GENERATORS["python"][0], net)
+        last = last.next
+    assert thinned.find_sites(net, example_input=torch.randn(3, 4))[0].live
+
+
 def test_what_asks_the_machine_has_no_state():
     net = Keeper(random.SystemRandom, lambda g: g.random())
     assert thinned.find_sites(net, example_input=torch.randn(3, 4))[0].live

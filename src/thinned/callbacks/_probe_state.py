@@ -19,15 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from thinned._generators import generator_state, is_generator
+from thinned._users import is_users
 
 from ._generators_found import ATOMS, Generators, generators_as_of
 
-_FOREIGN = (  # state of these is Lightning's, torch's or a library's; the probe does not reach it
-    *("pytorch_lightning", "lightning", "lightning_fabric", "lightning_utilities", "torch"),
-    *("wandb", "tensorboard", "torchmetrics", "logging", "threading", "_thread", "_io", "io"),
-    *("builtins", "functools", "contextlib", "pathlib", "multiprocessing", "omegaconf", "thinned"),
-    *("re", "weakref", "collections", "types", "enum", "datetime", "numpy"),
-)
 _STRUCTURE = ("_parameters", "_modules", "_buffers", "_trainer", "_fabric")
 
 
@@ -109,7 +104,7 @@ class Snapshot:
             self.generators.append((value, generator_state(value)))
         elif isinstance(value, dict | list | set | deque | tuple):
             return self._copy_container(value)
-        elif isinstance(value, nn.Module) or _is_users(value):
+        elif isinstance(value, nn.Module) or is_users(value):
             self._visit(value)
         return value
 
@@ -143,14 +138,6 @@ def frozen_optimizers(optimizers: Iterable[Any], schedulers: Iterable[Any]) -> I
         for group, before in groups:
             group.clear()
             group.update(before)
-
-
-def _is_users(value: Any) -> bool:
-    """Say whether an object is a plain one of the user's own, such as a meter."""
-    if not hasattr(value, "__dict__") or isinstance(value, torch.utils.data.Dataset):
-        return False
-    roots = (base.__module__.partition(".")[0] for base in type(value).__mro__[:-1])
-    return not any(root in _FOREIGN for root in roots)
 
 
 def _clone(tensor: Tensor) -> Tensor:

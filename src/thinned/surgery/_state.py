@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from thinned._errors import ThinnedWarning
 from thinned._generators import generators_kept, rewind
+from thinned._users import is_users
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
+_MOST_OBJECTS = 1000
 _CONTAINERS = {
     *(list, dict, set),
     *(collections.OrderedDict, collections.defaultdict, collections.Counter, collections.deque),
@@ -25,8 +27,8 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
     """Put a model, and the random generators, back as they were before the block.
 
     Restored are the modes, the contents of buffers, every attribute of every module (Python's
-    containers with their contents) and the generators of torch, numpy and Python: the global ones
-    and those that modules keep. Inside autograd records, as in training, and compiled parts run
+    containers and plain objects of the user's own with their contents) and the generators of torch,
+    numpy and Python: the global ones and those that modules keep. Inside autograd records, as in training, and compiled parts run
     eagerly.
 
     Args:
@@ -51,7 +53,7 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
 
 
 class _Saved:
-    """What one module holds itself, containers in containers too; of objects, which they are."""
+    """What one module holds itself, also in containers and in plain objects of the user's own."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
@@ -103,8 +105,11 @@ def own_generators_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _contents(values: Iterable[Any]) -> Iterator[Any]:
-    """Yield values, and what Python's containers among them hold, each once."""
-    waiting, seen = list(values), set[int]()
+    """Yield values, and what Python's containers and users' objects among them hold, each once.
+
+    Such an object is its dictionary of attributes; a graph of very many is not followed to its end.
+    """
+    waiting, seen, objects = list(values), set[int](), 0
     while waiting:
         value = waiting.pop()
         if id(value) in seen:
@@ -113,6 +118,9 @@ def _contents(values: Iterable[Any]) -> Iterator[Any]:
         yield value
         if type(value) in _CONTAINERS or type(value) is tuple:
             waiting += value.values() if isinstance(value, dict) else value
+        elif objects < _MOST_OBJECTS and is_users(value):
+            objects += 1
+            waiting.append(vars(value))
 
 
 def _version(tensor: Tensor) -> int | None:
