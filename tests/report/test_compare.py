@@ -507,5 +507,5 @@ def test_finds_runs_in_natural_order(tmp_path):
 def test_no_runs_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="Found no run below"):
         find_records(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"found no .*missing"):
+    with pytest.raises(FileNotFoundError, match=r"found nothing at .*missing"):
         find_records(tmp_path / "missing")

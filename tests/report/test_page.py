@@ -293,6 +293,10 @@ def test_without_a_probe_the_page_speaks_of_none(tmp_path, overfitted):
 def test_outside_of_hydra_the_code_can_be_copied(tmp_path):
     said = Verdict("overfitting", 0.9, (), "Do: thinned.regularize(dropout=0.3)", "raise the rate")
     assert command(Record(tmp_path), said) == "thinned.regularize(dropout=0.3)"
+    several = (
+        "Compare: train with thinned.regularize(dropout=...) at 0,0.1,0.3, with several seeds."
+    )
+    assert command(Record(tmp_path), Verdict("healthy", 0.5, (), several)) == ""  # no code to copy
 
 
 def test_an_override_that_was_given_is_replaced(tmp_path):

@@ -188,3 +188,10 @@ def test_tensorboard_missing_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
         read_run(tmp_path)
+
+
+def test_the_page_of_a_log_does_not_deny_the_sites_whose_rates_it_draws(tmp_path):
+    rows = [{"epoch": e, "step": e, "val_loss": 1.0, "dropout/all/rate": 0.1} for e in range(3)]
+    page = write_page(write_csv(tmp_path / "a", rows)).read_text("utf-8")
+    assert "does not say which places of the model hold the rates" in page
+    assert "No site" not in page

@@ -42,6 +42,12 @@ def test_a_page_below_the_present_folder_is_told_from_there(tmp_path, monkeypatc
     assert str(tmp_path) in drawn(record, tmp_path / "runs" / "a" / "report.html", width=300)
 
 
+def test_without_a_page_the_record_is_called_one(tmp_path):
+    record = read_run(records.write_run(tmp_path / "a"))
+    assert "│ record  " in drawn(record)
+    assert "│ report  " in drawn(record, tmp_path / "report.html")
+
+
 def test_markup_in_names_stays_text(tmp_path):
     folder = records.write_run(tmp_path / "[bold]a[/bold]", metric="[red]loss")
     told = drawn(read_run(folder), width=300)  # wide: a long folder's name is not broken

@@ -34,13 +34,17 @@ class Column:
 
 @dataclass(slots=True)
 class Run:
-    """One run's figures, one for each column it has."""
+    """One run's figures, one for each column it has.
+
+    ``improving`` says whether the main metric was clearly getting better when the run ended.
+    """
 
     record: Record
     choice: dict[str, str]
     values: dict[str, float]
     best_epoch: float | None
     diverged: float | None = None
+    improving: bool = False
 
     @property
     def state(self) -> str:
@@ -72,6 +76,12 @@ class Arm:
     def count(self, *statuses: str) -> int:
         """How many of its runs have one of these states."""
         return sum(run.state in statuses for run in self.runs)
+
+    @property
+    def improving(self) -> bool:
+        """Whether all its runs that count were clearly getting better when they ended."""
+        counted = [run for run in self.runs if run.counts]
+        return bool(counted) and all(run.improving for run in counted)
 
     def by_seed(self, column: Column) -> dict[Hashable, float]:
         """One value a seed; runs of the same seed are no further evidence, and are averaged."""

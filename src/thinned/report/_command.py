@@ -35,7 +35,7 @@ def command(record: Record, said: Verdict) -> str:
         kept = [e for e, name in named if name not in changed and name.split(".")[0] not in changed]
         several = ["-m"] if any("," in each for each in change) else []
         return shlex.join(["thinned", "train", *several, *kept, *change]) if change else ""
-    code = re.search(r"thinned\.\w+\([^)]*\)|Trainer\([^)]*\)", said.action)
+    code = re.search(r"thinned\.\w+\((?!dropout=\.\.\.)[^)]*\)|Trainer\([^)]*\)", said.action)
     return code[0] if code else ""
 
 

@@ -14,6 +14,8 @@ from thinned.report._record import Record
 from thinned.report._statistics import difference, estimate, holm, one_standard_error
 from thinned.report._words import conclusion
 
+_LITTLE = 0.1  # the part of a run's whole change that its last third need not be waited for
+
 
 def compare(
     paths: str | Path | Iterable[str | Path] | Sequence[Record],
@@ -94,7 +96,19 @@ def _run(record: Record, choice: dict[str, str], columns: Sequence[Column]) -> R
         for column in columns
         if math.isfinite(moments[column.at].get(column.key, math.nan))
     }
-    return Run(record, choice, values, best.epoch, since)
+    ended = [row.values[main.key] for row in rows]
+    return Run(record, choice, values, best.epoch, since, best is rows[-1] and _moving(ended))
+
+
+def _moving(values: Sequence[float]) -> bool:
+    """Whether more than a little of all that a metric changed is of the last third.
+
+    Example:
+        >>> _moving([2.0, 1.9, 1.8]), _moving([2.0, 1.2, 1.01, 1.0]), _moving([2.0])
+        (True, False, False)
+    """
+    before, last = values[-max(2, len(values) // 3 + 1) :][0], values[-1]
+    return abs(last - before) > _LITTLE * (max(values) - min(values))
 
 
 def _columns(

@@ -32,7 +32,7 @@ def check_file(path: Path, what: str) -> Path:
         ValueError: if it is a folder, a pipe or a device, or larger than ``MAX_BYTES``.
     """
     if not path.exists():  # also where links lead in a circle
-        msg = f"Expected {what}, found no {path}."
+        msg = f"Expected {what}, found nothing at {path}."
         raise FileNotFoundError(msg)
     if not path.is_file():
         msg = f"Expected {what}, but {path} is no ordinary file. Give the run's folder."

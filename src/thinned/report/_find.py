@@ -27,7 +27,7 @@ def find_records(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for each in map(Path, given):
         if not each.exists():
-            msg = f"Expected a folder of runs, found no {each}."
+            msg = f"Expected a folder of runs, found nothing at {each}."
             raise FileNotFoundError(msg)
         for run in [each] if each.is_file() else _below(each):
             found.setdefault(_identity(run), run)

@@ -47,7 +47,7 @@ def page(record: Record) -> str:
             site.get("group") or "",
             site.get("rate"),
             _last_rate(record, str(site.get("path"))),
-            {True: "yes", False: "no", None: "not shown"}.get(site.get("live"), ""),
+            {True: "yes", False: "no", None: "unverified"}.get(site.get("live"), ""),
         ]
         for site in record.sites
     ]

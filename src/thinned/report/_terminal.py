@@ -34,7 +34,7 @@ def summary(record: Record, page: Path | None = None) -> Panel:
         rows.add_row("now", Text(found.action))
     if found.command and found.command not in found.action:
         rows.add_row("command", Text(found.command))
-    rows.add_row("report", Text(from_here(page or record.path)))
+    rows.add_row("report" if page else "record", Text(from_here(page or record.path)))
     title = Text(found.headline, style=f"bold {_STYLES[found.tone]}")
     body = Table.grid()
     body.add_row(title)

@@ -8,6 +8,7 @@ from thinned.report._statistics import Difference
 from thinned.report._table import LEFT_OUT
 
 _MOST = 8  # arms in a line
+_LONGER = "Train longer first, and compare again. As it stands: "
 MORE_SEEDS = "Run several seeds, at least 3, better 5: seed=1,2,3,4,5."
 
 
@@ -40,9 +41,19 @@ def conclusion(found: Comparison) -> Told:
         told = _nothing_better(found, base)
     else:
         told = _something_better(found, base, best)
+    if best is not None and (early := [arm for arm in found.arms if arm.improving]):
+        told.evidence.append(_early(early))
+        if len(early) == sum(found.main.title in arm.estimates for arm in found.arms):
+            told.action = _LONGER + told.action
     if best is not None or found.other_data:  # else the headline has it
         told.evidence += _left_out(found)
     return told
+
+
+def _early(arms: list[Arm]) -> str:
+    more = f" and {len(arms) - _MOST} more" if len(arms) > _MOST else ""
+    names = ", ".join(arm.label for arm in arms[:_MOST])
+    return f"Still getting better at the end: {names}{more}. Longer runs may change the order."
 
 
 def _other_data(found: Comparison) -> Told:
