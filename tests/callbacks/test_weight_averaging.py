@@ -1,9 +1,13 @@
-"""Stochastic weight averaging adds an epoch that trains nothing: it is no part of the schedule."""
+"""Stochastic weight averaging adds an epoch that trains nothing: it is no part of the schedule.
+
+Two averages at once are refused: Lightning mixes up their weights.
+"""
 
 import importlib
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from torch import nn
 
 from helpers import tiny
@@ -99,3 +103,41 @@ def test_the_averaged_model_has_a_row_of_its_own(tmp_path):
     assert written.planned_batches == 12
     assert [row.epoch for row in written.metrics] == [0, 1, 2, 3]
     assert {row.groups["all"] for row in written.rates if row.epoch > 2.5} == {0.5}
+
+
+class Weights(pl.Callback):
+    """Notes the weights as a validation begins and has ended."""
+
+    def __init__(self):
+        self.before, self.after = [], []
+
+    def on_validation_start(self, trainer, module):
+        self.before.append(module.net[0].weight.detach().clone())
+
+    def on_validation_end(self, trainer, module):
+        self.after.append(module.net[0].weight.detach().clone())
+
+
+def averages(namespace):
+    callbacks = importlib.import_module(namespace).callbacks
+    return [callbacks.WeightAveraging(), callbacks.EMAWeightAveraging()]
+
+
+def test_two_averages_leave_other_weights_after_a_validation_by_themselves():
+    """Where this fails Lightning has mended it, and they need not be refused any more."""
+    kept = Weights()
+    options = {"module": tiny.module_of("pytorch_lightning", net=tiny.mlp(0.5)), "max_epochs": 3}
+    tiny.fit([*averages("pytorch_lightning"), kept], **options)
+    pairs = list(zip(kept.before, kept.after, strict=True))
+    assert len(pairs) == 4, "the sanity check is one"
+    assert not all(torch.equal(before, after) for before, after in pairs)
+
+
+@pytest.mark.parametrize("namespace", tiny.NAMESPACES)
+@pytest.mark.parametrize("make", [OverfittingMonitor, AdaptiveDropout])
+def test_two_averages_are_refused(make, namespace):
+    module = tiny.module_of(namespace, net=tiny.mlp(0.5))
+    with pytest.raises(
+        ValueError, match=r"got WeightAveraging and EMAWeightAveraging. .* Keep one"
+    ):
+        tiny.fit([*averages(namespace), make("val_loss")], module=module, namespace=namespace)

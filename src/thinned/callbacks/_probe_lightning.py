@@ -21,12 +21,20 @@ def check_lightning(trainer: Any, whose: str = "OverfittingMonitor") -> None:
     """Raise one clear error if Lightning's inside is not as the probe knows it.
 
     Raises:
-        ValueError: if the trainer logs nothing at all.
+        ValueError: if the trainer logs nothing at all, or its callbacks mix up the weights.
         RuntimeError: naming what is missing and the versions that are known to work.
     """
     if getattr(trainer, "barebones", False):
         msg = f"{whose} reads what is logged, and Trainer(barebones=True) logs nothing. "
         raise ValueError(msg + "Take one of them out.")
+    averages = [type(each).__name__ for each in averaging(trainer)]
+    if len(averages) > 1:
+        msg = (
+            f"Expected one average of weights, got {' and '.join(averages)}. Lightning "
+            "calls both in the same order as validation begins and ends, so each validation leaves "
+            f"training with an average's weights, also without {whose}. Keep one of them."
+        )
+        raise ValueError(msg)
     missing = []
     for path in _PRIVATE:
         part = trainer
