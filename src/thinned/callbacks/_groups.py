@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from torch import nn
 
 from thinned._errors import NoEffectError, ThinnedWarning
-from thinned.layers import ConcreteDropout
 from thinned.schedules import Profile, Schedule, Uniform
 from thinned.surgery import Site, SiteList, chosen, find_sites, group_name, split_name
 
@@ -90,7 +89,7 @@ class Group:
 
 
 def _is_learned(site: Site) -> bool:
-    return isinstance(getattr(site.owner, "layer", site.owner), ConcreteDropout)
+    return bool(getattr(getattr(site.owner, "layer", site.owner), "learned", False))
 
 
 def _few(schedule: Schedule, most: int) -> list[float]:

@@ -60,6 +60,8 @@ class ConcreteDropout(RateLayer):
         https://arxiv.org/abs/1705.07832
     """
 
+    learned = True
+
     def __init__(
         self,
         p: float = 0.1,

@@ -48,11 +48,14 @@ class RateLayer(nn.Module):
     saved the old one for its backward, where writing into it (as DDP does to buffers at each
     forward) would be an error. So it is also in no ``state_dict`` and in no average of weights.
 
+    A layer whose rate is learned says ``learned``: what it holds is not what it was set to.
+
     Subclasses say ``self.p = p`` in ``__init__``, after ``super().__init__()``. They may stand
     before a class of torch (``class Dropout(RateLayer, nn.Dropout)``).
     """
 
     kind: ClassVar[str] = "dropout"
+    learned: ClassVar[bool] = False
     _held: HeldRate
     _share: float
     _share_tensor: Tensor | None
