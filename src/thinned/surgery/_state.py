@@ -28,8 +28,8 @@ def untouched(model: nn.Module, inputs: Any = None) -> Iterator[None]:
 
     Restored are the modes, the contents of buffers, every attribute of every module (Python's
     containers and plain objects of the user's own with their contents) and the generators of torch,
-    numpy and Python: the global ones and those that modules keep. Inside autograd records, as in training, and compiled parts run
-    eagerly.
+    numpy and Python: the global ones and those that modules keep. Inside autograd records, as in
+    training, and compiled parts run eagerly.
 
     Args:
         model: the model that is going to run.
