@@ -16,9 +16,10 @@ from evidence_sections._train import Recipe, batches, loss_of, measure, train_st
 from torch import nn
 
 import thinned
+from thinned.callbacks._highest import highest
 
 GRID = ("p=0.00", "p=0.10", "p=0.30", "p=0.50", "p=0.70", "p=0.90")
-OTHERS = ("adaptive", "highest")
+OTHERS = ("adaptive", "highest", "no bound")
 CHECKS = 20
 
 
@@ -48,6 +49,11 @@ class FamilyTask:
     def classes(self) -> int:
         """Number of classes."""
         return self.parts(0).outputs
+
+    @property
+    def highest(self) -> float:
+        """The highest rate that the callback tries on this network."""
+        return highest(self.build(self.parts(0), 0.5), "*", kinds="all")
 
     def parts(self, seed: int) -> Data:
         """The seed's training, validation and test part."""

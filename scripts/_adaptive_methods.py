@@ -26,11 +26,14 @@ class Shipped(Controller):
 
     Args:
         losses_only: do not look at outputs and labels, as where the callback cannot.
-        highest: the highest rate.
+        highest: the highest rate; None is what the callback takes.
     """
 
-    def __init__(self, task: Task, *, losses_only: bool = False, highest: float = 0.95) -> None:
-        self.law, self.losses_only = AdaptiveLaw(high=highest), losses_only
+    def __init__(
+        self, task: Task, *, losses_only: bool = False, highest: float | None = None
+    ) -> None:
+        self.law = AdaptiveLaw(high=task.highest if highest is None else highest)
+        self.losses_only = losses_only
         numbers = task.classes is None
         self.state = self.law.begin(epochs=task.epochs, classes=task.classes, numbers=numbers)
         super().__init__(self.state.rate)
@@ -96,6 +99,7 @@ METHODS: Mapping[str, Method] = {
     **{name: Method(_constant(float(name[2:])), f"constant {name[2:]}") for name in GRID},
     "adaptive": Method(Shipped, "`AdaptiveDropout()`"),
     "highest": Method(lambda task: Shipped(task, highest=0.5), "the same, `highest=0.5`"),
+    "no bound": Method(lambda task: Shipped(task, highest=0.95), "the same, `highest=0.95`"),
     "its start": Method(lambda task: Controller(Shipped(task).rate), "its start, kept"),
     "losses only": Method(
         lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
@@ -106,4 +110,5 @@ METHODS: Mapping[str, Method] = {
     "0.95 to 0.35": Method(lambda _: Straight(0.95, 0.35), "straight from 0.95 to 0.35"),
     "drawn": Method(lambda _: Drawn(0.0, 0.7), "drawn anew each step from U(0, 0.7)"),
 }
-OTHERS = tuple(name for name in METHODS if name not in (*GRID, "highest"))
+BOUNDED = ("highest", "no bound")
+OTHERS = tuple(name for name in METHODS if name not in (*GRID, *BOUNDED))

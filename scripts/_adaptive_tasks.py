@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from _adaptive_data import Drawn, drawn, is_numbers, source
 
+from thinned.callbacks._adaptive_law import AdaptiveLaw
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -50,6 +52,11 @@ class Task:
     def epochs(self) -> float:
         """How often each training example is seen."""
         return self.steps * self.batch / self.size
+
+    @property
+    def highest(self) -> float:
+        """The highest rate that the callback tries on networks without recurrent layers."""
+        return AdaptiveLaw.high
 
     @property
     def classes(self) -> int | None:

@@ -17,6 +17,7 @@ from . import _probe_lightning as inside
 from ._adaptive_law import AdaptiveLaw, AdaptiveState
 from ._adaptive_row import seen_by, tell
 from ._groups import make_groups
+from ._highest import highest as highest_for
 from ._lightning import planned_passes, progress, renews_batch_norm
 from ._monitor_keys import in_front
 from ._ranks import decorrelate
@@ -36,8 +37,7 @@ class AdaptiveDropout(RateCallback):
     your own validation; only where the loss is not that of the plain outputs and labels (label
     smoothing, a loss of your own) does it run twice more. Every decision is logged, is in
     ``history``, is resumed from a checkpoint, and can be replayed. On ten small tasks it ended 1.0%
-    below the best constant rate's test loss on average, 2.8% above it at worst; on stacked GRUs it
-    went too high: give those ``highest=0.5``.
+    below the best constant rate's test loss on average, 2.8% above it at worst.
 
     Validation data that a rate was fitted to is not clean any more: report on a test split. To keep
     the validation split clean too, give a control split as a second validation loader and name it,
@@ -61,7 +61,7 @@ class AdaptiveDropout(RateCallback):
             holds more than the validation loss does (label smoothing, penalties, mixed samples),
             return both.
         highest: the highest rate, in [0, 1], where high ones must not even be tried (a pretrained
-            network); None is the law's own.
+            network); None is 0.95, and 0.5 where a site is in or behind a recurrent layer.
         decorrelate_ranks: where there is more than one rank, fold the rank into torch's generators
             when training starts; see :class:`DropoutScheduler`.
 
@@ -104,9 +104,8 @@ class AdaptiveDropout(RateCallback):
         self.profile = as_profile(profile)
         self.loss = loss
         self.decorrelate_ranks = decorrelate_ranks
-        self.law = AdaptiveLaw()
-        if highest is not None:
-            self.law = AdaptiveLaw(high=check_rate("highest", highest))
+        self.highest = None if highest is None else check_rate("highest", highest)
+        self.law = AdaptiveLaw() if highest is None else AdaptiveLaw(high=highest)
         self.history: list[dict[str, Any]] = []
         self._asked = monitor
         self._state = self.law.begin()
@@ -229,8 +228,7 @@ class AdaptiveDropout(RateCallback):
         sure = self._temperature.read(trainer, self.monitor or "", found["val_loss"])
         now = progress(trainer)
         self._planned = now.batches_planned
-        row = seen_by(trainer, self.monitor, found)
-        row |= {"log_temperature": sure, "rate": self.rate}
+        row = seen_by(trainer, self.monitor, found) | {"log_temperature": sure, "rate": self.rate}
         if all(map(math.isfinite, found.values())):
             self._state = self.law.step(
                 self._state,
@@ -276,6 +274,9 @@ class AdaptiveDropout(RateCallback):
             self._loaded = [list(each) for each in state["losses"]]
 
     def _find(self, model: pl.LightningModule) -> None:
+        if self.highest is None:
+            chosen = self.include, self.exclude, self.kinds
+            self.law = AdaptiveLaw(high=highest_for(model, *chosen))
         span = Linear(self.law.high, self.law.low)  # for sites that can hold few rates only
         plan = dict.fromkeys(self.include, span)
         self._groups = make_groups(model, plan, ("*",), self.exclude, self.kinds, self.profile)
