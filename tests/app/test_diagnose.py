@@ -31,6 +31,7 @@ def needs(width):
 def models(tmp_path, monkeypatch):
     """A module of the user's in the working directory."""
     (tmp_path / "my_models.py").write_text(MODELS)
+    (tmp_path / "imports_another.py").write_text("import no_such_package")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "my_models", raising=False)
@@ -64,7 +65,9 @@ def test_findings_as_json(capsys):
     [
         (["my_models"], "Expected MODULE:NAME, got 'my_models'"),
         (["my_models:rite"], "Did you mean 'right'?"),
-        (["no_such_module:build"], "No module named 'no_such_module'"),
+        (["no_such_module:build"], "found no 'no_such_module' in this folder or installed. Type"),
+        (["torch.no_such_part:build"], "found no 'torch.no_such_part' in this folder"),
+        (["imports_another:build"], "No module named 'no_such_package'"),
         (["my_models:needs"], "missing 1 required positional argument: 'width'"),
         (["my_models:MODELS"], "to have 'MODELS', it has not"),
         (["my_models:right", "--input", "8x3"], "Expected --input as a shape like 8,3,32,32"),

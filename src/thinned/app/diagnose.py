@@ -62,7 +62,7 @@ def load(target: str) -> Any:
     """Return what ``module:name`` names; a function or class is called without arguments.
 
     Raises:
-        ValueError: if it is not of that form, or there is no such name.
+        ValueError: if it is not of that form, or there is no such module or name.
 
     Example:
         >>> load("collections:OrderedDict")
@@ -72,7 +72,16 @@ def load(target: str) -> Any:
     if not (colon and name):
         msg = f"Expected MODULE:NAME, got {target!r}. Write my_package.models:build."
         raise ValueError(msg)
-    module = import_module(module_name)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # it is there, and imports something that is not
+        msg = (
+            f"Expected {module_name!r} to be a module, found no {error.name!r} in this folder or "
+            "installed. Type the command in the folder that holds it."
+        )
+        raise ValueError(msg) from None
     if not hasattr(module, name.split(".")[0]):
         known = [one for one in dir(module) if not one.startswith("_")]
         msg = f"Expected {module_name} to have {name!r}, it has not.{nearest(name, known)}"
