@@ -10,7 +10,7 @@ from helpers.adaptive import Kept, fit
 from thinned import NoEffectError, find_sites, layers
 from thinned.callbacks import AdaptiveDropout
 from thinned.callbacks._adaptive_law import AdaptiveLaw
-from thinned.callbacks._highest import RECURRENT, highest, recurrent_before
+from thinned.callbacks._highest import STACKED, highest, stacked_before
 
 
 class Net(nn.Module):
@@ -27,39 +27,43 @@ def drop():
 
 
 @pytest.mark.parametrize(
-    ("model", "path"),
+    ("model", "paths"),
     [
-        (Net(first=nn.GRU(8, 8), drop=drop(), out=nn.Linear(8, 2)), "first"),
-        (Net(first=nn.Linear(8, 8), cell=nn.LSTMCell(8, 8), drop=drop()), "cell"),
-        (Net(rnn=nn.LSTM(8, 8, num_layers=2, dropout=0.1)), "rnn"),  # a site of its own
-        (Net(body=Net(rnn=nn.RNN(8, 8)), head=Net(drop=drop())), "body.rnn"),
-        (Net(rnn=layers.VariationalGRU(8, 8, p=0.1)), "rnn"),
-        (Net(embed=nn.Embedding(9, 8), drop=drop(), rnn=nn.GRU(8, 8)), None),  # it reads them
-        (Net(drop=drop(), out=nn.Linear(8, 2)), None),
+        (Net(a=nn.GRU(8, 8), b=nn.GRU(8, 8), drop=drop(), out=nn.Linear(8, 2)), ["a", "b"]),
+        (Net(a=nn.LSTMCell(8, 8), b=nn.LSTMCell(8, 8), drop=drop()), ["a", "b"]),
+        (Net(rnn=nn.LSTM(8, 8, num_layers=2, dropout=0.1)), ["rnn"]),  # a site of its own
+        (Net(rnn=nn.LSTM(8, 8, num_layers=2), head=Net(drop=drop())), ["rnn"]),
+        (Net(body=Net(rnn=layers.VariationalGRU(8, 8, 2, p=0.1))), ["body.rnn"]),
+        (Net(rnn=nn.GRU(8, 8), drop=drop()), []),  # one layer
+        (Net(rnn=nn.GRU(8, 8, bidirectional=True), drop=drop()), []),
+        (Net(a=nn.GRU(8, 8), drop=drop(), b=nn.GRU(8, 8)), ["a", "b"]),
+        (Net(embed=nn.Embedding(9, 8), drop=drop(), a=nn.GRU(8, 8), b=nn.GRU(8, 8)), []),
+        (Net(drop=drop(), out=nn.Linear(8, 2)), []),
     ],
-    ids=["behind", "cell", "between", "nested", "ours", "before", "none"],
+    ids=["two", "cells", "own", "nested", "ours", "one", "both ways", "between", "before", "none"],
 )
-def test_a_recurrent_layer_before_a_site_lowers_it(model, path, caplog):
+def test_stacked_recurrent_layers_lower_it_for_sites_that_are_not_before_them(model, paths, caplog):
     caplog.set_level("INFO", "thinned")
-    assert recurrent_before(model, find_sites(model)) == path
-    assert highest(model, "*") == (AdaptiveLaw.high if path is None else RECURRENT)
-    assert ("at 0.50 or below" in caplog.text) == (path is not None)
+    assert stacked_before(model, find_sites(model)) == paths
+    assert highest(model, "*") == (STACKED if paths else AdaptiveLaw.high)
+    assert ("at 0.50 or below" in caplog.text) == bool(paths)
 
 
 def test_only_the_chosen_sites_count():
-    model = Net(embed=drop(), rnn=nn.GRU(8, 8), head=drop())
-    assert highest(model, ["embed"]) == highest(model, "*", exclude=["head"]) == AdaptiveLaw.high
-    assert highest(model, ["head"]) == RECURRENT
+    model = Net(embed=drop(), rnn=nn.GRU(8, 8, num_layers=2), head=drop())
+    before = {"include": ["embed"]}, {"include": "*", "exclude": ["rnn", "head"]}
+    assert [highest(model, **chosen) for chosen in before] == [AdaptiveLaw.high] * 2
+    assert highest(model, ["head"]) == STACKED
     with pytest.raises(NoEffectError, match="nowhere"):
         highest(model, ["nowhere"])
 
 
 class Sequences(Kept):
-    """Reads rows of two steps with a GRU."""
+    """Reads rows of two steps with two GRU layers."""
 
     def __init__(self):
         super().__init__()
-        self.net = nn.Sequential(nn.GRU(4, 16, batch_first=True), drop(), nn.Linear(16, 3))
+        self.net = nn.Sequential(nn.GRU(4, 16, 2, batch_first=True), drop(), nn.Linear(16, 3))
 
     def forward(self, x):
         rnn, site, out = self.net
@@ -77,5 +81,5 @@ def test_in_a_run_it_bounds_the_start_and_every_rate(said, high):
     assert adaptive.law.high == high
     assert adaptive.history[0]["rate"] == high  # where 200 passes begin is above all of them
     assert max(row["next_rate"] for row in adaptive.history) <= high
-    fit(adaptive)  # another model: nothing recurrent
+    fit(adaptive)  # another model: nothing is recurrent
     assert adaptive.law.high == (AdaptiveLaw.high if said is None else high)

@@ -61,7 +61,7 @@ class AdaptiveDropout(RateCallback):
             holds more than the validation loss does (label smoothing, penalties, mixed samples),
             return both.
         highest: the highest rate, in [0, 1], where high ones must not even be tried (a pretrained
-            network); None is 0.95, and 0.5 where a site is in or behind a recurrent layer.
+            network); None is 0.95, and 0.5 on stacked recurrent layers.
         decorrelate_ranks: where there is more than one rank, fold the rank into torch's generators
             when training starts; see :class:`DropoutScheduler`.
 

@@ -10,8 +10,8 @@ from thinned.surgery._places import places
 
 from ._adaptive_law import AdaptiveLaw
 
-RECURRENT = 0.5
-"""Behind recurrent layers: such networks look too sure of their few errors at any rate."""
+STACKED = 0.5
+"""On stacked recurrent layers: such networks look too sure of their few errors at any rate."""
 
 
 def highest(
@@ -21,26 +21,28 @@ def highest(
     kinds: str | Iterable[str] | None = None,
 ) -> float:
     """Return the highest rate for the sites that are chosen of a model."""
-    recurrent = recurrent_before(model, chosen(find_sites(model), include, exclude, kinds))
-    if recurrent is None:
+    stack = stacked_before(model, chosen(find_sites(model), include, exclude, kinds))
+    if not stack:
         return AdaptiveLaw.high
-    told = "dropout stays at %.2f or below, since it drops what the recurrent layer %r gives; "
-    logger.info(told + "highest= sets another bound", RECURRENT, recurrent)
-    return RECURRENT
+    told = "dropout stays at %.2f or below, on stacked recurrent layers (%s); highest= sets another"
+    logger.info(told, STACKED, ", ".join(stack))
+    return STACKED
 
 
-def recurrent_before(model: nn.Module, sites: Iterable[Site]) -> str | None:
-    """Return the path of a recurrent layer that one of the sites is in or behind, or None.
+def stacked_before(model: nn.Module, sites: Iterable[Site]) -> list[str]:
+    """Return the paths of stacked recurrent layers, if a site is in, between or behind them.
 
-    The order is that of registration: the site of an embedding that a recurrent layer reads is not
-    behind it.
+    The order is that of registration: the site of an embedding that they read is before them.
     """
+    order = places(model)
+    layers = [place for place in order if isinstance(place.module, _RECURRENT)]
+    if sum(getattr(layer.module, "num_layers", 1) for layer in layers) < 2:
+        return []
     alive = (site for site in sites if site.live is not False)
     paths = {path.partition(":")[0] for site in alive for path in site.paths}
-    first: str | None = None
-    for place in places(model):
-        if first is None and isinstance(place.module, (nn.RNNBase, nn.RNNCellBase)):
-            first = place.path
-        if first is not None and not paths.isdisjoint(place.paths):
-            return first
-    return None
+    behind = order[order.index(layers[0]) :]
+    found = any(not paths.isdisjoint(place.paths) for place in behind)
+    return [layer.path for layer in layers] if found else []
+
+
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
