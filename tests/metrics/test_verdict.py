@@ -243,3 +243,17 @@ def test_figures_of_another_probe_are_left_out():
     (said,) = [e for e in verdict(rows, "val_loss").evidence if "other samples" in e]
     assert said.startswith("The probe holds other samples since epoch 29")
     assert not [e for e in verdict(KINDS["overfitting"], "val_loss").evidence if "samples" in e]
+
+
+def test_the_numbers_of_the_advice_are_fields_too():
+    told = {word: verdict(rows, "val_loss") for word, rows in KINDS.items()}
+    numbers = {word: (each.rates, each.epochs) for word, each in told.items()}
+    assert numbers == {
+        "overfitting": ((0.2,), None),
+        "underfitting": ((), 60),
+        "over-regularized": ((0.5,), None),
+    }
+    either = verdict(history(RISING, BY_HEART), "val_loss")
+    assert (either.remedy, either.rates, either.epochs) == ("", (0.0, 0.2), 12)
+    assert "max_epochs=12" in either.action
+    assert "at 0,0.2, with" in either.action

@@ -10,6 +10,7 @@ from thinned.metrics import Verdict
 from thinned.report import (
     RateRow,
     Record,
+    RecordWriter,
     coloured,
     compare,
     read_run,
@@ -21,6 +22,7 @@ from thinned.report._command import command
 from thinned.report._compare_figures import curves, differences, means
 from thinned.report._course import course, guess_mode, main_metric, train_key
 from thinned.report._figures import values
+from thinned.report._judge import judge
 from thinned.report._page import run_figures
 from thinned.report._palette import palette
 from thinned.report._render import json_for_script
@@ -307,6 +309,35 @@ def test_an_override_that_was_given_is_replaced(tmp_path):
     assert command(record, said) == "thinned train data=wine schedule.rate=0.3"
     record.overrides = ["model.widths=[64, 64]"]
     assert command(record, said) == "thinned train 'model.widths=[64, 64]' schedule.rate=0.3"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "numbers", "expected"),
+    [
+        ("raise the rate", {"rates": (0.3,)}, "seed=1 schedule.rate=0.3"),
+        ("", {"rates": (0.0, 0.1, 0.3), "epochs": 7}, "-m schedule.rate=0,0.1,0.3 seed=1,2,3,4,5"),
+        ("train less", {"epochs": 7}, "seed=1 trainer.max_epochs=7"),
+    ],
+)
+def test_the_command_has_the_verdicts_numbers_whatever_the_words(
+    tmp_path, remedy, numbers, expected
+):
+    rates = [RateRow(0, 0, None, {"all": 0.1}, {})]
+    config = {"schedule": CONSTANT}
+    record = Record(tmp_path, config=config, overrides=["seed=1"], rates=rates)
+    said = Verdict("overfitting", 0.9, (), "Do what you like.", remedy, **numbers)
+    assert command(record, said) == f"thinned train {expected}"
+
+
+def test_the_numbers_go_through_the_record(tmp_path):
+    folder = records.write_run(tmp_path / "a", end=None)
+    said = {"word": "overfitting", "confidence": 0.9, "evidence": ["x"], "action": "Do."}
+    RecordWriter(folder).write("verdict", **said, rates=(0.0, 0.2), epochs=12, step=9, epoch=9)
+    found = judge(read_run(folder))
+    assert (found.rates, found.epochs) == ((0.0, 0.2), 12)
+    RecordWriter(folder).write("verdict", **said, step=9, epoch=9)  # of an earlier version
+    found = judge(read_run(folder))
+    assert (found.rates, found.epochs) == ((), None)
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def verdict(trainer: pl.Trainer) -> dict[str, Any] | None:
     """The verdict so far, of the first callback that has one."""
     for each in _attributes(trainer, "verdict"):
         if hasattr(each, "word"):
-            names = ("word", "confidence", "evidence", "action", "remedy")
+            names = ("word", "confidence", "evidence", "action", "remedy", "rates", "epochs")
             return {name: getattr(each, name, None) for name in names}
     return None
 

@@ -40,6 +40,8 @@ class Verdict:
         remedy: what would lower validation loss: ``"raise the rate"``, ``"lower the rate"``,
             ``"train longer"``, ``"train less"`` or ``"keep"``; empty where that is not clear (of
             an overfitting run, whether more dropout would help or only less training).
+        rates: the dropout rates that the action names: one to train with, or several to compare.
+        epochs: the length of training that the action names, if it does.
     """
 
     word: str
@@ -47,6 +49,8 @@ class Verdict:
     evidence: tuple[str, ...]
     action: str
     remedy: str = ""
+    rates: tuple[float, ...] = ()
+    epochs: int | None = None
 
     def __str__(self) -> str:
         """Write it for the terminal: the word, the reasons, and what to do."""
@@ -104,11 +108,14 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.NO_GAP), words.STEADY)
     if confidence < CONFIDENT:
         doubt = words.doubt(by_word)
-        return Verdict(VERDICTS[0], confidence, (*evidence, doubt), words.compare(found))
+        told, tried = words.compare(found), words.rates("", found)
+        return Verdict(VERDICTS[0], confidence, (*evidence, doubt), told, rates=tried)
     remedy = max((r for r in chances if WORDS[r] == word), key=chances.__getitem__)
     if chances[remedy] < CONFIDENT:  # two remedies go by this word
-        return Verdict(word, confidence, evidence, words.either(found))
-    return Verdict(word, confidence, evidence, words.action(remedy, found), remedy)
+        tried, length = words.rates("", found), words.epochs("train less", found)
+        return Verdict(word, confidence, evidence, words.either(found), "", tried, length)
+    tried, length = words.rates(remedy, found), words.epochs(remedy, found)
+    return Verdict(word, confidence, evidence, words.action(remedy, found), remedy, tried, length)
 
 
 def remedies(found: Features) -> dict[str, float]:

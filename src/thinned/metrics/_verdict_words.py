@@ -56,21 +56,34 @@ def evidence(found: Features, monitor: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def rates(remedy: str, found: Features) -> tuple[float, ...]:
+    """Return the rates to train with, as advice writes them: one, or several to compare."""
+    low, high = max(0.0, found.rate - STEP), min(0.9, found.rate + STEP)
+    one = {"raise the rate": (high,), "lower the rate": (low,), "": (low, found.rate, high)}
+    written = (float(f"{rate:.2g}") for rate in one.get(remedy, ()))
+    return tuple(dict.fromkeys(written))
+
+
+def epochs(remedy: str, found: Features) -> int | None:
+    """Return how many epochs to train, where the advice is to train longer or less."""
+    return {"train longer": 2 * found.epochs, "train less": found.best_epoch + 1}.get(remedy)
+
+
 def action(remedy: str, found: Features) -> str:
     """Return what to do, to be pasted."""
     if remedy == "raise the rate":
-        rate = min(0.9, found.rate + STEP)
+        (rate,) = rates(remedy, found)
         verb = "Raise the rate" if found.rate > 0.0 else "Add dropout"
         return f"{verb}: thinned.regularize(dropout={rate:.2g})"
     if remedy == "lower the rate":
-        rate = max(0.0, found.rate - STEP)
+        (rate,) = rates(remedy, found)
         return f"Lower the rate: thinned.regularize(dropout={rate:.2g})"
     if remedy == "train longer":
-        return f"Train longer: Trainer(max_epochs={2 * found.epochs}); then look again."
+        return f"Train longer: Trainer(max_epochs={epochs(remedy, found)}); then look again."
     if remedy == "train less":
         return (
-            f"More dropout would not help: stop earlier, Trainer(max_epochs={found.best_epoch + 1})"
-            ", or get more training data."
+            "More dropout would not help: stop earlier, "
+            f"Trainer(max_epochs={epochs(remedy, found)}), or get more training data."
         )
     return "Keep the rate."
 
@@ -78,8 +91,8 @@ def action(remedy: str, found: Features) -> str:
 def either(found: Features) -> str:
     """Return what to do about overfitting that more dropout may or may not cure."""
     return (
-        f"Stop at epoch {found.best_epoch}, Trainer(max_epochs={found.best_epoch + 1}); whether "
-        f"more dropout would help too is open. {compare(found)}"
+        f"Stop at epoch {found.best_epoch}, Trainer(max_epochs={epochs('train less', found)}); "
+        f"whether more dropout would help too is open. {compare(found)}"
     )
 
 
@@ -91,8 +104,7 @@ def doubt(chances: Mapping[str, float]) -> str:
 
 def compare(found: Features) -> str:
     """Say which runs would decide."""
-    low, high = max(0.0, found.rate - STEP), min(0.9, found.rate + STEP)
-    tried = ",".join(f"{r:.2g}" for r in dict.fromkeys((low, found.rate, high)))
+    tried = ",".join(f"{rate:.2g}" for rate in rates("", found))
     return f"Compare: train with thinned.regularize(dropout=...) at {tried}, with several seeds."
 
 

@@ -11,6 +11,7 @@ from thinned.report._choices import flat
 from thinned.report._record import Record
 
 _CONSTANT = "schedule=constant"
+# Of a record whose verdict has no numbers of its own: one of an earlier version.
 _EPOCHS = re.compile(r"max_epochs=(\d+)")
 _ONE_RATE = re.compile(r"\(dropout=(\d[\d.e-]*)\)")
 _RATES = re.compile(r"\(dropout=\.\.\.\) at ([\d.,e-]+),")
@@ -57,20 +58,35 @@ def _is_ours(record: Record) -> bool:
 
 
 def _change(record: Record, said: Verdict) -> list[str]:
-    """The overrides that do what the action says, by the action's own numbers."""
+    """The overrides that do what the action says, by the verdict's own numbers."""
     if said.remedy in ("train longer", "train less"):
-        epochs = _EPOCHS.search(said.action)
-        return [f"trainer.max_epochs={epochs[1]}"] if epochs else []
-    found = _ONE_RATE.search(said.action) or _RATES.search(said.action)
-    if found is None:
+        epochs = _epochs(said)
+        return [f"trainer.max_epochs={epochs}"] if epochs else []
+    rates = _rates(said)
+    if not rates:
         return []
-    rates, seeds = found[1], ["seed=1,2,3,4,5"] if "," in found[1] else []
+    seeds = ["seed=1,2,3,4,5"] if "," in rates else []
     settings = flat({"schedule": record.config["schedule"] or {}})
     for name in (f"schedule.{each}" for each in _RATE_NAMES):
         if _ended_at(record, settings.get(name)):
             return [f"{name}={rates}", *seeds]
     constant = [_CONSTANT, f"schedule.rate={rates}", *seeds]
     return ["callbacks=default", *constant] if _adapted(record) else constant  # one sets the rate
+
+
+def _epochs(said: Verdict) -> str:
+    if said.epochs is not None:
+        return str(said.epochs)
+    found = _EPOCHS.search(said.action)
+    return found[1] if found else ""
+
+
+def _rates(said: Verdict) -> str:
+    """The rates, with commas between several."""
+    if said.rates:
+        return ",".join(f"{rate:.2g}" for rate in said.rates)
+    found = _ONE_RATE.search(said.action) or _RATES.search(said.action)
+    return found[1] if found else ""
 
 
 def _ended_at(record: Record, setting: Any) -> bool:

@@ -124,6 +124,11 @@ def texts(value: Any) -> list[str]:
     return [text(each) for each in items(value)]
 
 
+def finites(value: Any) -> list[float]:
+    """Return a list of finite numbers as it is."""
+    return [finite(each) for each in items(value)]
+
+
 def items(value: Any) -> list[Any]:
     """Take a list."""
     if isinstance(value, list):

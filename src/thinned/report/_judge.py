@@ -7,7 +7,6 @@ from typing import Any
 
 from thinned._checks import check_choice
 from thinned.metrics._verdict import CONFIDENT, VERDICTS, Verdict, verdict
-from thinned.metrics._verdict_words import STEP
 from thinned.report._arms import Comparison
 from thinned.report._choices import flat
 from thinned.report._course import Course, course, diverged, main_metric, train_key
@@ -44,6 +43,8 @@ def judge(record: Record) -> Verdict | None:
             evidence=tuple(str(each) for each in known.get("evidence") or ()),
             action=str(known.get("action") or ""),
             remedy=str(known.get("remedy") or ""),
+            rates=tuple(known.get("rates") or ()),
+            epochs=known.get("epochs"),
         )
     went = course(record, metric) if metric else None
     if metric is None or went is None:
@@ -58,12 +59,16 @@ def judge(record: Record) -> Verdict | None:
     said = verdict(_naive_history(record, metric, train), metric, went.mode)
     confidence = NAIVE * said.confidence
     sure = confidence >= CONFIDENT
+    remedy, rates = (said.remedy, said.rates) if sure else ("", ())
+    epochs = _length(remedy, went)
     return Verdict(
         word=said.word if sure else VERDICTS[0],
         confidence=confidence,
         evidence=_naive_evidence(record, went, train),
-        action=_naive_action(said.remedy if sure else "", _rate_if_known(record), went),
-        remedy=said.remedy if sure else "",
+        action=_naive_action(remedy, _rate_if_known(record), rates, epochs),
+        remedy=remedy,
+        rates=rates,
+        epochs=epochs,
     )
 
 
@@ -154,17 +159,23 @@ def _naive_evidence(record: Record, went: Course, train: str) -> tuple[str, ...]
     )
 
 
-def _naive_action(remedy: str, rate: float | None, went: Course) -> str:
+def _length(remedy: str, went: Course) -> int | None:
+    longer, less = 2 * (int(went.last_epoch) + 1), int(went.best_epoch) + 1
+    return {"train longer": longer, "train less": less}.get(remedy)
+
+
+def _naive_action(
+    remedy: str, rate: float | None, rates: Sequence[float], epochs: int | None
+) -> str:
     verb = "Add dropout" if rate == 0.0 else "Raise the rate"
     if rate is None:
         verb = "Add dropout, or raise its rate"
-    higher, lower = min(0.9, (rate or 0.0) + STEP), max(0.0, (rate or 0.0) - STEP)
-    longer, less = 2 * (int(went.last_epoch) + 1), int(went.best_epoch) + 1
+    new = f"{rates[0]:.2g}" if rates else ""
     said = {
-        "raise the rate": f"{verb}: thinned.regularize(dropout={higher:.2g})",
-        "lower the rate": f"Lower the rate: thinned.regularize(dropout={lower:.2g})",
-        "train longer": f"Train longer: Trainer(max_epochs={longer}); then look again.",
-        "train less": f"Stop earlier, Trainer(max_epochs={less}), or get more training data.",
+        "raise the rate": f"{verb}: thinned.regularize(dropout={new})",
+        "lower the rate": f"Lower the rate: thinned.regularize(dropout={new})",
+        "train longer": f"Train longer: Trainer(max_epochs={epochs}); then look again.",
+        "train less": f"Stop earlier, Trainer(max_epochs={epochs}), or get more training data.",
         "keep": "Keep the rate.",
     }
     add = "Add `OverfittingMonitor()` and `RunRecord()` to the callbacks, and train again."

@@ -103,6 +103,8 @@ _VERDICT: dict[str, data.Check] = {
     "evidence": data.texts,
     "action": data.text,
     "remedy": data.text,
+    "rates": data.finites,
+    "epochs": data.whole,
 }
 _END: dict[str, data.Check] = {
     "status": data.one_of(STATUSES),
