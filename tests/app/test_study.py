@@ -32,6 +32,23 @@ def _prepare(*typed):
     return cfg.hydra.sweeper
 
 
+def test_a_study_that_is_taken_up_again_knows_its_earlier_folders(tmp_path):
+    from pathlib import Path
+
+    def begin(name):
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose("train", ["search=rates"], return_hydra_config=True)
+        cfg.hydra.overrides.task = ["search=rates"]
+        cfg.hydra.sweep.dir = name
+        return prepare(cfg)
+
+    assert begin("multirun/a") == []
+    Path("multirun/a").mkdir()
+    assert begin("multirun/b") == ["multirun/a"]  # b itself never came to be
+    assert begin("multirun/c") == ["multirun/a"]
+    assert begin("multirun/a") == []
+
+
 def _study():
     import optuna  # inside of a test: the import itself warns
 

@@ -35,14 +35,15 @@ class SweepProgress(Callback):
         """Put the study in order, and begin to follow."""
         stop()
         try:
-            prepare(config)
+            earlier = prepare(config)
         except (ConfigError, StudyDone) as error:
             raise Stop from error
         folder = Path(config.hydra.sweep.dir)
         # The name of a job's folder has the job's number, which is not known yet; its depth is.
         plain = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweep, resolve=False))
         depth = len(Path(plain["subdir"]).parts)
-        _running.append(Follower(folder, count_jobs(config), "/".join(["*"] * depth)))
+        pattern = "/".join(["*"] * depth)
+        _running.append(Follower(folder, count_jobs(config), pattern, earlier))
         _running[0].start()
 
 
@@ -74,11 +75,14 @@ class Follower(threading.Thread):
         folder: of the sweep.
         total: number of jobs.
         pattern: where a job's folder lies below it.
+        earlier: the folders that the same study had before.
     """
 
-    def __init__(self, folder: Path, total: int, pattern: str = "*") -> None:
+    def __init__(
+        self, folder: Path, total: int, pattern: str = "*", earlier: Iterable[str] = ()
+    ) -> None:
         super().__init__(daemon=True, name="sweep progress")
-        self.folder, self.total = folder, total
+        self.folder, self.total, self.earlier = folder, total, tuple(earlier)
         self.jobs: dict[str, dict[str, Any]] = {}
         self._pattern = f"{pattern}/{NAME}"
         self._began = time.time()

@@ -10,12 +10,13 @@ sweeper starts.
 import logging
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from thinned._log import logger
-from thinned.report._format import short
+from thinned.report._format import from_here, short
 from thinned.report._secrets import overrides_without_secrets
 
 from ._errors import ConfigError
@@ -24,6 +25,7 @@ from ._study_space import check_space, is_grid, overrides, points_left
 _SWEEPER = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
 _OWNER = "thinned:process"
 _FIXED = "thinned:overrides"
+_FOLDERS = "thinned:folders"
 _NO_MATTER = {"name", "group", "threads", "pages", "logger"}  # to what a trial measures
 
 
@@ -31,7 +33,7 @@ class StudyDone(Exception):  # noqa: N818  # no error: there is nothing left to 
     """All trials that were asked for are there; the message says how to get more."""
 
 
-def prepare(config: DictConfig) -> None:
+def prepare(config: DictConfig) -> list[str]:
     """Put a stored study in order and fit the sweeper's configuration to what it holds.
 
     Trials that a dead process left running are closed, and their points are the first to run.
@@ -40,6 +42,9 @@ def prepare(config: DictConfig) -> None:
     Args:
         config: what Hydra composed for the multirun; the sweeper's part is changed in place.
 
+    Returns:
+        The folders that the study's earlier sweeps had, as far as they are there.
+
     Raises:
         ConfigError: if the study cannot be opened, or has trials of other overrides (those that are
             searched aside), of another search space or another direction.
@@ -47,7 +52,7 @@ def prepare(config: DictConfig) -> None:
     """
     sweeper = config.hydra.sweeper
     if sweeper.get("_target_") != _SWEEPER or not sweeper.get("storage"):
-        return
+        return []
     if sweeper.n_trials < 1:
         msg = f"Expected `hydra.sweeper.n_trials` to be at least 1, got {sweeper.n_trials}."
         raise ConfigError(msg)
@@ -79,6 +84,15 @@ def prepare(config: DictConfig) -> None:
             closed,
             sweeper.n_trials,
         )
+    return _earlier(study, Path(config.hydra.sweep.dir))
+
+
+def _earlier(study: Any, folder: Path) -> list[str]:
+    """Note where this sweep is, and return where those before it are."""
+    own = str(folder.absolute())
+    before = [each for each in study.user_attrs.get(_FOLDERS, []) if each != own]
+    study.set_user_attr(_FOLDERS, [*before, own])
+    return [from_here(Path(each)) for each in before if Path(each).is_dir()]
 
 
 def _open(sweeper: DictConfig) -> Any:

@@ -5,6 +5,7 @@ Nothing here imports torch before a job's configuration has been checked, so tha
 """
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -121,7 +122,8 @@ def _summarize(sweep: _progress.Follower) -> None:
     for folder, status in sorted(failed.items()):
         sys.stderr.write(f"thinned: failed, see {folder}/{NAME}: {status['error']}\n")
     if len(sweep.jobs) > len(failed):
-        sys.stderr.write(f"thinned: to compare them: thinned compare {sweep.folder}\n")
+        folders = shlex.join([*sweep.earlier, str(sweep.folder)])
+        sys.stderr.write(f"thinned: to compare them: thinned compare {folders}\n")
 
 
 def _report(error: Exception, argv: Sequence[str], *, full: bool) -> int:
