@@ -137,7 +137,5 @@ def test_two_averages_leave_other_weights_after_a_validation_by_themselves():
 @pytest.mark.parametrize("make", [OverfittingMonitor, AdaptiveDropout])
 def test_two_averages_are_refused(make, namespace):
     module = tiny.module_of(namespace, net=tiny.mlp(0.5))
-    with pytest.raises(
-        ValueError, match=r"WeightAveraging and EMAWeightAveraging. .* Keep one"
-    ):
+    with pytest.raises(ValueError, match=r"WeightAveraging and EMAWeightAveraging. .* Keep one"):
         tiny.fit([*averages(namespace), make("val_loss")], module=module, namespace=namespace)
