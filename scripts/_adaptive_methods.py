@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from _adaptive_nets import losses
 from _adaptive_sim import Controller, Make, Seen
 from _adaptive_tasks import Task
 
@@ -27,19 +28,27 @@ class Shipped(Controller):
     Args:
         losses_only: do not look at outputs and labels, as where the callback cannot.
         highest: the highest rate; None is what the callback takes.
+        most: how many validation examples it is shown; None is all.
     """
 
     def __init__(
-        self, task: Task, *, losses_only: bool = False, highest: float | None = None
+        self,
+        task: Task,
+        *,
+        losses_only: bool = False,
+        highest: float | None = None,
+        most: int | None = None,
     ) -> None:
         self.law = AdaptiveLaw(high=task.highest if highest is None else highest)
-        self.losses_only = losses_only
+        self.losses_only, self.most = losses_only, most
         numbers = task.classes is None
         self.state = self.law.begin(epochs=task.epochs, classes=task.classes, numbers=numbers)
         super().__init__(self.state.rate)
 
     def step(self, seen: Seen) -> None:
         """Hand over what the callback has."""
+        if self.most is not None:
+            seen = first_of(seen, self.most)
         self.state = self.law.step(
             self.state,
             train_loss=seen.train,
@@ -49,6 +58,13 @@ class Shipped(Controller):
             progress=seen.progress,
         )
         self.rate = self.state.rate
+
+
+def first_of(seen: Seen, most: int) -> Seen:
+    """The same of fewer validation examples."""
+    outputs, labels = seen.outputs[:most], seen.labels[:most]
+    val = losses(outputs[None], labels[None]).item()
+    return dataclasses.replace(seen, outputs=outputs, labels=labels, val=val)
 
 
 def log_temperature(seen: Seen) -> float:
@@ -100,6 +116,7 @@ METHODS: Mapping[str, Method] = {
     "adaptive": Method(Shipped, "`AdaptiveDropout()`"),
     "highest": Method(lambda task: Shipped(task, highest=0.5), "the same, `highest=0.5`"),
     "no bound": Method(lambda task: Shipped(task, highest=0.95), "the same, `highest=0.95`"),
+    "of 50": Method(lambda task: Shipped(task, most=50), "the same, shown 50 of them"),
     "its start": Method(lambda task: Controller(Shipped(task).rate), "its start, kept"),
     "losses only": Method(
         lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
@@ -110,5 +127,5 @@ METHODS: Mapping[str, Method] = {
     "0.95 to 0.35": Method(lambda _: Straight(0.95, 0.35), "straight from 0.95 to 0.35"),
     "drawn": Method(lambda _: Drawn(0.0, 0.7), "drawn anew each step from U(0, 0.7)"),
 }
-BOUNDED = ("highest", "no bound")
-OTHERS = tuple(name for name in METHODS if name not in (*GRID, *BOUNDED))
+_ELSEWHERE = ("highest", "no bound", "of 50")  # for some sets only
+OTHERS = tuple(name for name in METHODS if name not in (*GRID, *_ELSEWHERE))
