@@ -1,11 +1,13 @@
 """Progress over the jobs of a multirun, read off the status of each."""
 
+import io
 import json
 import time
 
 import pytest
 from omegaconf import OmegaConf
 
+from thinned.app import _progress
 from thinned.app._progress import Follower, count_jobs
 from thinned.app._status import JobStatus, read_status
 
@@ -42,6 +44,83 @@ def test_a_follower_counts_what_ran_since_it_began(tmp_path):
     running.finished({})
     follower.look()
     assert follower.line().startswith("3 of 4 jobs done, 1 failed, about")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"status": "finished"}', '{"status": "finished", "started": 1.0}'],
+    ids=["half written", "of no time", "of an earlier sweep"],
+)
+def test_a_follower_takes_no_notice_of_other_files(tmp_path, text):
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "status.json").write_text(text)
+    follower = Follower(tmp_path, total=1)
+    follower.look()
+    assert follower.jobs == {}
+
+
+def _followed(monkeypatch, total, **jobs):
+    """A follower that began 90 seconds ago, by a clock that stands still."""
+    monkeypatch.setattr(_progress.time, "time", lambda: 1000.0)
+    follower = Follower(None, total)
+    follower.jobs = {name: {"status": status} for name, status in jobs.items()}
+    monkeypatch.setattr(_progress.time, "time", lambda: 1090.0)
+    return follower
+
+
+@pytest.mark.parametrize(
+    ("total", "jobs", "line"),
+    [
+        (4, {"a": "finished"}, "1 of 4 jobs done, about 4:30 left"),
+        (4, {"a": "finished", "b": "failed"}, "2 of 4 jobs done, 1 failed, about 1:30 left"),
+        (3, {"a": "finished", "b": "interrupted"}, "2 of 3 jobs done, about 0:45 left"),
+        (2, {"a": "running"}, "0 of 2 jobs done"),
+        (1, {"a": "finished"}, "1 of 1 jobs done"),
+        (1, {"a": "finished", "b": "finished"}, "2 of 1 jobs done"),
+    ],
+)
+def test_the_time_left_is_that_of_the_jobs_so_far(monkeypatch, total, jobs, line):
+    assert _followed(monkeypatch, total, **jobs).line() == line
+
+
+def test_beside_a_terminal_each_job_that_is_over_gets_a_line(monkeypatch, capsys):
+    follower = _followed(monkeypatch, 2, a="running", b="running")
+    with _progress._display(2) as show:
+        for name, status in (("a", "running"), ("a", "interrupted"), ("b", "running")):
+            follower.jobs[name] = {"status": status}
+            show(follower)
+        follower.jobs["b"] = {"status": "failed"}
+        show(follower)
+    assert capsys.readouterr().err.splitlines() == [
+        "thinned: 1 of 2 jobs done, about 1:30 left",
+        "thinned: 2 of 2 jobs done, 1 failed",
+    ]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    with _progress._display(2) as show:
+        show(_followed(monkeypatch, 2, a="finished", b="failed"))
+    assert "2 of 2 jobs done, 1 failed" in terminal.getvalue()
+    assert "━" * 40 in terminal.getvalue()  # full
+
+
+def test_a_follower_looks_once_more_when_it_is_stopped(tmp_path, capsys):
+    follower = Follower(tmp_path, total=1)
+    follower.start()
+    JobStatus(tmp_path / "0", []).finished({})
+    follower.stop()
+    assert not follower.is_alive()
+    assert capsys.readouterr().err == "thinned: 1 of 1 jobs done\n"
+
+
+def test_a_follower_that_nobody_stops_keeps_no_process_alive(tmp_path):
+    assert Follower(tmp_path, total=1).daemon
 
 
 def test_the_status_of_a_job(tmp_path):

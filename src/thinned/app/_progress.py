@@ -120,11 +120,12 @@ class Follower(threading.Thread):
         done = self.count("finished", "failed", "interrupted")
         failed = self.count("failed")
         stopped = sum(status.get("stopped_at") is not None for status in self.jobs.values())
-        seconds = (time.time() - self._began) / max(done, 1) * max(self.total - done, 0)
-        minutes, rest = divmod(round(seconds), 60)
-        left = f", about {minutes}:{rest:02} left" if 0 < done < self.total else ""
         told = [f"{failed} failed"] * bool(failed) + [f"{stopped} stopped early"] * bool(stopped)
-        return ", ".join([f"{done} of {self.total} jobs done", *told]) + left
+        if 0 < done < self.total:
+            seconds = (time.time() - self._began) / done * (self.total - done)
+            minutes, rest = divmod(round(seconds), 60)
+            told.append(f"about {minutes}:{rest:02} left")
+        return ", ".join([f"{done} of {self.total} jobs done", *told])
 
 
 @contextmanager
