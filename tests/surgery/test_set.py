@@ -2,10 +2,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
+from torch.nn import functional
 
 import thinned
-from thinned import NoEffectError, find_sites, set_rate, swap
+from thinned import NoEffectError, ThinnedWarning, find_sites, set_rate, swap
 
 
 class DropPath(nn.Module):
@@ -173,6 +175,32 @@ def test_hooks_with_a_rate_are_sites():
     assert [(s.path, s.kind, s.rate) for s in find_sites(net)] == [("0:depth", "drop_path", 0.2)]
     assert set_rate(net, 0.4, "0") == 1
     assert hook.p == 0.4
+
+
+class Reads(nn.Module):
+    """Holds its rates as numbers, which no layer can stand in for."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention_dropout, self.hidden_dropout = 0.0, 0.0
+
+    def forward(self, x):
+        x = functional.dropout(x, self.attention_dropout, self.training)
+        return functional.dropout(x, self.hidden_dropout, self.training)
+
+
+def test_the_warning_of_few_values_says_of_how_many_sites_and_is_of_the_caller():
+    compiled = torch.compile(Reads(), backend="eager")
+    for rate in (0.5, 0.25, 0.75):
+        assert set_rate(compiled, rate) == 2
+    with pytest.warns(ThinnedWarning, match="recompile_limit` gives more values") as caught:
+        set_rate(compiled, 0.31)
+    (warned,) = caught
+    assert warned.filename == __file__
+    assert str(warned.message).startswith(
+        "':attention_dropout' (2 in all) runs compiled and cannot be exchanged: its rate takes at "
+        "most 4 values, and is 0.25 now instead of 0.31. "
+    )
 
 
 def test_groups_are_named_by_the_first_pattern():

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 import thinned
 from helpers import tiny
-from thinned.layers import AlphaDropout, Dropout
+from thinned.layers import AlphaDropout, Dropout, SpatialDropout
 
 
 @pytest.mark.parametrize("wanted", [1, 2, 3])
@@ -62,3 +62,16 @@ def test_a_module_with_a_forward_of_its_own_may_be_wrapped():
     net[1].forward = lambda x: x + 1
     thinned.swap(net, {"ReLU": lambda m: nn.Sequential(m, Dropout(0.2))}, "1")
     assert net[1][0].forward(1) == 2
+
+
+def test_what_is_read_for_its_rate_is_swapped_by_force(attention):
+    thinned.swap(attention, {"Dropout": "spatial"}, "attn_drop", force=True)
+    assert type(attention.attn_drop) is SpatialDropout
+
+
+@pytest.mark.parametrize("value", ["spatial", lambda m: SpatialDropout(0.1)])
+def test_what_is_read_for_its_rate_is_refused_before_its_axes_are_looked_for(attention, value):
+    attention.qkv = nn.Identity()  # nothing beside it shows an axis
+    attention.proj = nn.Identity()
+    with pytest.raises(ValueError, match=r"attn_drop: Attention reads its rate.*SpatialDropout w"):
+        thinned.swap(attention, {"Dropout": value}, "attn_drop")

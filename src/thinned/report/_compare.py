@@ -147,7 +147,8 @@ def _no_metric(records: Sequence[Record], keys: Sequence[str]) -> str:
     if lost and not keys:
         errors = dict.fromkeys(record.error or "no error was written" for record in lost)
         first = next(iter(errors))
-        more = f" (and {len(errors) - 1} other errors)" if len(errors) > 1 else ""
+        others = len(errors) - 1
+        more = f" (and {others} other error{'s' * (others > 1)})" if others else ""
         return (
             f"No run logged a validation loss: {len(lost)} of {len(records)} runs failed, with "
             f"{first}{more}"

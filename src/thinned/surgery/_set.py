@@ -73,15 +73,11 @@ def set_rate(
 
 
 def _report_levels(sites: Iterable[Site], rate: float) -> None:
-    off = [site for site in sites if site.levels and abs(site.rate - rate) > 1e-9]
+    off = [(site, held) for site in sites if (held := site.levels) and abs(site.rate - rate) > 1e-9]
     if off:
-        held = off[0].levels
-        msg = (
-            f"{off[0].path!r} ({len(off)} in all) runs compiled and cannot be exchanged: its rate "
-        )
-        msg += (
-            f"takes at most {held.most if held else 0} values, and is {off[0].rate:g} now instead "
-        )
+        site, held = off[0]
+        msg = f"{site.path!r} ({len(off)} in all) runs compiled and cannot be exchanged: its rate "
+        msg += f"takes at most {held.most} values, and is {site.rate:g} now instead "
         msg += f"of {rate:g}. A higher `torch._dynamo.config.recompile_limit` gives more values."
         warnings.warn(msg, ThinnedWarning, stacklevel=3)
 

@@ -82,7 +82,7 @@ def swap(
     for place, value in matched:
         if value.made(place.module, rate):
             done.already.append(place.path)
-        elif place is shielded and next(place.module.parameters(), None) is not None:
+        elif place is shielded:
             done.left_out[place.path] = "the output layer; name it in `include` to swap it too"
         else:
             done.exchange(model, place, value, rate, force=force)
