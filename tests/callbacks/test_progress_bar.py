@@ -73,14 +73,30 @@ def test_each_of_a_few_groups_is_named():
     assert noting.shown[-1]["rate/net.5"] == pytest.approx(0.2)
 
 
-def test_many_groups_are_summed_up():
+@pytest.mark.parametrize(
+    ("groups", "shown"),
+    [
+        (3, {"rate/0": 0.0, "rate/1": 0.1, "rate/2": 0.2}),
+        (4, {"rates": "0 to 0.3"}),
+    ],
+)
+def test_more_than_three_groups_are_summed_up(groups, shown):
     class Rates(importlib.import_module("pytorch_lightning").Callback):
         def __init__(self):
-            self.rates = {str(i): i / 10 for i in range(5)}
+            self.rates = {str(i): i / 10 for i in range(groups)}
 
     noting = bar("pytorch_lightning", "TQDMProgressBar")
     tiny.fit([noting, ProgressMetrics(), Rates()], enable_progress_bar=True)
-    assert noting.shown[-1]["rates"] == "0 to 0.4"
+    assert {key: noting.shown[-1][key] for key in noting.shown[-1] if "rate" in key} == shown
+
+
+def test_another_fit_is_shown_too():
+    ours = ProgressMetrics()
+    for rate in (0.3, 0.2):
+        noting = bar("pytorch_lightning", "TQDMProgressBar")
+        tiny.fit([noting, ours, DropoutScheduler(rate)], enable_progress_bar=True)
+        assert noting.shown[-1]["rate"] == pytest.approx(rate)
+        assert "get_metrics" not in vars(noting)
 
 
 def test_the_bar_is_left_as_it_was_after_an_error():

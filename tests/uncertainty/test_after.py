@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -93,6 +94,27 @@ def test_temperature_is_what_scipy_finds():
 def test_temperature_of_rows_that_are_all_right_is_refused():
     with pytest.raises(ValueError, match="none that tell a temperature"):
         fit_temperature(torch.tensor([[2.0, 0.0]] * 3), torch.tensor([0, 0, 0]))
+
+
+@pytest.mark.parametrize("tau", [0.0012, 1.0, 900.0])
+def test_temperature_goes_with_the_scale_of_the_logits(tau):
+    sure = tau * math.log(3.0)  # right in three of four
+    logits = torch.tensor([[sure, 0.0]] * 4, dtype=torch.float64, requires_grad=True)
+    assert fit_temperature(logits, torch.tensor([0, 0, 0, 1])) == pytest.approx(tau, rel=1e-9)
+
+
+@pytest.mark.parametrize("tau", [0.0009, 1100.0])
+def test_temperature_beyond_its_bounds_is_an_error(tau):
+    with pytest.raises(ValueError, match="some are wrong and more are right"):
+        fit_temperature(torch.tensor([[tau, 0.0]] * 4), torch.tensor([0, 0, 0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("logits", "target"), [((4,), (4,)), ((2, 3, 4), (2,)), ((4, 3), (5,)), ((0, 3), (0,))]
+)
+def test_temperature_wants_a_row_of_logits_for_each_label(logits, target):
+    with pytest.raises(ValueError, match=rf"\(N,\), got {re.escape(f'{logits} and {target}')}"):
+        fit_temperature(torch.ones(logits), torch.zeros(target, dtype=torch.long))
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3])

@@ -26,7 +26,7 @@ class ProgressMetrics(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let the bar ask here too."""
         bar: Any = trainer.progress_bar_callback
-        if bar is None or self._bar is not None:
+        if bar is None:
             return
         of_bar = bar.get_metrics
 
