@@ -110,5 +110,16 @@ def test_the_bar_is_left_as_it_was_after_an_error():
     assert "get_metrics" not in vars(noting)
 
 
+def test_an_error_after_the_training_is_the_one_that_is_seen():
+    class Fails(importlib.import_module("pytorch_lightning").Callback):
+        def on_train_end(self, trainer, pl_module):
+            raise RuntimeError("gone")
+
+    noting = bar("pytorch_lightning", "TQDMProgressBar")
+    with pytest.raises(RuntimeError, match="gone"):
+        tiny.fit([noting, ProgressMetrics(), Fails()], enable_progress_bar=True)
+    assert "get_metrics" not in vars(noting)
+
+
 def test_without_a_bar_nothing_happens():
     tiny.fit([ProgressMetrics(), DropoutScheduler(0.3)])

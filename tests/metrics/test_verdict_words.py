@@ -78,6 +78,9 @@ def test_training(probe, words):
         ({"noisy": 3.0}, "training looks worse than validation only because dropout is on in it."),
         ({"noisy": 3.0, "probe": 2.0}, "dropout's noise costs more than generalization does."),
         ({"noisy": 2.0}, "even with its noise, less than validation."),
+        ({"noisy": 0.51}, "even with its noise, less than validation."),
+        ({"noisy": 0.5}, "dropout's noise costs nothing."),
+        ({"noisy": 0.4}, "dropout's noise costs nothing."),
     ],
 )
 def test_noise(other, words):

@@ -90,6 +90,13 @@ def test_a_rate_lies_between_0_and_1(rate):
     assert rates(net)["body.1"] == 0.1
 
 
+def test_a_wrong_rate_exchanges_no_layer_in_compiled_code():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1))
+    with pytest.raises(ValueError, match=r"got 1\.5"):
+        set_rate(torch.compile(net, backend="eager"), 1.5)
+    assert type(net[1]) is nn.Dropout
+
+
 @pytest.mark.parametrize("text", ["abc", "0.1"])
 def test_a_rate_is_a_number(text):
     with pytest.raises(TypeError, match=rf"Expected `rate` .* got '{text}'"):

@@ -23,6 +23,12 @@ def test_channel_dropout_stands_only_beside_layers_of_as_many_axes(name, given, 
         thinned.swap(net, {"Dropout": channels})
 
 
+def test_channel_dropout_stands_beside_what_has_any_number_of_axes():
+    net = nn.Sequential(nn.GroupNorm(2, 4), nn.Dropout(0.1), nn.Conv2d(4, 4, 1))
+    thinned.swap(net, {"Dropout": nn.Dropout2d})
+    assert type(net[1]) is nn.Dropout2d
+
+
 @pytest.mark.parametrize("wanted", [nn.Dropout1d, nn.Dropout2d, nn.Dropout3d])
 @pytest.mark.parametrize("beside", [nn.Linear(3, 4), nn.LayerNorm(4)])
 def test_channel_dropout_is_refused_where_features_come_last(beside, wanted):
