@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import math
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -67,11 +68,15 @@ def _arguments(target: str) -> dict:
     found = dict(_nodes()[target])
     if ".models." in target:
         found |= {"shape": (1, 8, 8), "outputs": 10}
-    for name, value in found.items():
+    module, _, cls = target.rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+    for name, value in list(found.items()):
         if name == "schedule":
             found[name] = 0.1
-        elif isinstance(value, str) and value.startswith("${"):
+        elif isinstance(value, str) and value.startswith("${"):  # the application fills it in
             found[name] = None
+            if name in parameters and parameters[name].default is not inspect.Parameter.empty:
+                del found[name]
     return found
 
 
