@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState
-from thinned.callbacks._relative_gap import relative_gap
 
 LAW = AdaptiveLaw()
 STEERS = AdaptiveState(rate=0.5, start=0.5, progress=0.5, first=2.0, learning=True)
@@ -208,10 +207,19 @@ def test_where_labels_are_numbers_nothing_holds_the_rate_up():
 
 
 def test_without_a_temperature_the_training_loss_stands_in():
-    assert step(log_temperature=None, train_loss=0.5).rate > 0.5
-    assert step(log_temperature=None, train_loss=0.9).rate < 0.5
-    aimed = (2 - LAW.gap) / (2 + LAW.gap)
-    assert step(log_temperature=None, train_loss=aimed).rate == pytest.approx(0.5)
+    none = {"log_temperature": None}  # the untrained network's loss is 2
+    assert step(**none, train_loss=1 - 2 * LAW.gap).rate == pytest.approx(0.5)
+    assert step(**none, train_loss=1 - 2 * LAW.gap - 0.1).rate > 0.5
+    assert step(**none, train_loss=0.9).rate < 0.5
+    assert LAW.evidence(0.4, 1.0, 2.0) == pytest.approx(LAW.target + LAW.coarse * (0.3 - LAW.gap))
+    small = dataclasses.replace(STEERS, first=20.0)  # of what there was to learn, nearly all is
+    assert step(small, **none, train_loss=0.0).rate <= 0.5
+
+
+def test_what_stands_in_is_bounded_and_knows_losses_below_zero():
+    assert LAW.evidence(-1.5, -1.0, -0.5) == pytest.approx(LAW.target + LAW.coarse * (1 - LAW.gap))
+    assert LAW.evidence(0.0, 9.0, 1e-9) == LAW.evidence(0.0, 9.0, 1.0)
+    assert LAW.evidence(0.5, 0.9, 0.0) == LAW.evidence(0.5, 0.5, 1.0)
 
 
 def test_without_an_untrained_loss_the_first_validation_stands_for_it():
@@ -249,10 +257,7 @@ def test_progress_that_goes_back_does_not_move_it():
     assert step(**SURE, progress=0.4).rate == 0.5
 
 
-def test_losses_below_zero_are_compared_alike():
-    assert relative_gap(-1.5, -1.0) == relative_gap(1.0, 1.5) == pytest.approx(0.4)
-    assert relative_gap(-1.0, 1.0) == 2.0
-    assert relative_gap(1.0, -1.0) == -2.0
+def test_losses_below_zero_can_be_learned():
     below = step(LAW.begin(), val_loss=-1.1, first_loss=-1.0, train_loss=-1.0, progress=0.1)
     assert below.learning
 

@@ -3,8 +3,6 @@
 import dataclasses
 import math
 
-from ._relative_gap import relative_gap
-
 
 @dataclasses.dataclass(frozen=True)
 class AdaptiveState:
@@ -57,7 +55,8 @@ class AdaptiveLaw:
 
     Where there is no log-temperature, the training loss (dropout on) against the validation loss
     takes its place, and counts for less: a network that fits its training set in spite of dropout
-    better than it does on new data is too sure.
+    better than it does on new data is too sure. Their distance counts as a share of the untrained
+    network's loss, of what there was to learn: where losses get close to zero, so does it.
 
     Args:
         base: the start for one epoch and one class.
@@ -82,8 +81,8 @@ class AdaptiveLaw:
         heart: share of validation loss by which training loss has to be lower for the rate not to
             fall below the start.
         regain: rise of a rate that is below that, over a whole training run.
-        gap: relative gap between training and validation loss that is aimed at, where there is no
-            log-temperature.
+        gap: distance of validation loss to training loss that is aimed at, where there is no
+            log-temperature; as a share of the untrained network's validation loss.
         coarse: what a gap above it counts for.
         fallen: share of the untrained network's validation loss below which validation learns.
         fitted: the same for training.
@@ -127,7 +126,7 @@ class AdaptiveLaw:
     heart: float = 0.5
     regain: float = 1.0
     gap: float = 0.3
-    coarse: float = 0.2
+    coarse: float = 0.5
     fallen: float = 0.975
     fitted: float = 0.95
     begun: float = 0.85
@@ -177,12 +176,15 @@ class AdaptiveLaw:
             numbers: whether the labels are numbers; None if that is no better known than before.
         """
         numbers = state.numbers if numbers is None else numbers
-        signal = self.evidence(train_loss, val_loss, log_temperature)
-        if signal is None:
+        if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
             return state
-        share = self.unplanned if progress is None else max(0.0, progress - state.progress)
         known = (state.first, first_loss, val_loss)
         first = next(loss for loss in known if loss is not None and math.isfinite(loss))
+        if log_temperature is None:
+            log_temperature = self.evidence(train_loss, val_loss, first)
+        if not math.isfinite(log_temperature):
+            return state
+        share = self.unplanned if progress is None else max(0.0, progress - state.progress)
         validates = _below(val_loss, self.fallen, first)
         fell = validates or _below(train_loss, self.fitted, first)
         learning = state.learning or fell
@@ -190,7 +192,7 @@ class AdaptiveLaw:
             state = dataclasses.replace(state, start=min(state.start, state.rate))
         high = self.high
         if learning:
-            rate = self._steered(state, signal, val_loss, share, progress)
+            rate = self._steered(state, log_temperature, val_loss, share, progress)
             floor = 0.0 if numbers else self._floor(state, train_loss, val_loss, share)
             low = max(self.low, floor)
             if not (validates or _below(train_loss, self.begun, first)):
@@ -207,21 +209,15 @@ class AdaptiveLaw:
             first=first,
             lately=_mean_of_late(state.lately, val_loss, share),
             learning=learning,
-            signal=signal,
+            signal=log_temperature,
             steps=state.steps + 1,
             numbers=numbers,
         )
 
-    def evidence(
-        self, train_loss: float, val_loss: float, log_temperature: float | None
-    ) -> float | None:
-        """How much too sure the network is; None if a loss is not finite."""
-        gap = relative_gap(train_loss, val_loss)
-        if gap is None:
-            return None
-        if log_temperature is None:
-            return self.target + self.coarse * (gap - self.gap)
-        return log_temperature if math.isfinite(log_temperature) else None
+    def evidence(self, train_loss: float, val_loss: float, first: float) -> float:
+        """What stands for the log-temperature where there is none."""
+        gap = (val_loss - train_loss) / abs(first) if first else 0.0
+        return self.target + self.coarse * (max(-2.0, min(2.0, gap)) - self.gap)
 
     def _steered(
         self,
