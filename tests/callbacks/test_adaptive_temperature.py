@@ -423,6 +423,33 @@ def test_compiled_networks_have_none(make):
     assert temperatures(adaptive) == [None] * 3
 
 
+def number_compiled():
+    module = OneNumber()
+    module.net.compile(backend="eager")
+    return module
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize(
+    ("make", "data", "known"),
+    [
+        (net_compiled_in_place, None, {"classes": 3}),  # so wide is the last layer
+        (number_compiled, False, {"numbers": True}),
+        (number_compiled, True, {}),  # 0 and 1 may be either
+    ],
+    ids=["classes", "numbers", "two"],
+)
+def test_of_compiled_networks_as_much_is_known_as_data_and_layers_show(make, data, known):
+    torch._dynamo.reset()
+    adaptive = AdaptiveDropout()
+    loaders = {} if data is None else {"train": numbers(data), "val": numbers(data)}
+    tiny.fit([adaptive], module=make(), max_epochs=60, **loaders)
+    torch._dynamo.reset()
+    assert temperatures(adaptive) == [None] * 60
+    assert adaptive.history[0]["rate"] == AdaptiveLaw().begin(60, **known).rate > 0.1
+    assert adaptive.state_dict()["law"]["numbers"] == ("numbers" in known)
+
+
 def test_a_frozen_network_behind_the_output_is_not_the_output():
     module = Kept()
     module.judge = nn.Linear(3, 1).requires_grad_(False)

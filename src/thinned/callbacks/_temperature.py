@@ -51,7 +51,7 @@ class Temperature:
         self._snapshots: list[Snapshot] = []
         self._found: dict[int, dict[str, tuple[int, Sums]]] = {}  # by loader, by reading
         self._rows: dict[int, int] = {}
-        self._numbers = False
+        self._numbers = self._classless = False
         self._misread: set[tuple[int, str]] = set()  # loader and reading
         self._known = False
 
@@ -66,13 +66,15 @@ class Temperature:
         self._layers = [] if any(map(is_compiled, module.modules())) else trained
         self._layer = self._layers[-1] if self._layers else None
         self._misread, self._known = set(), False
-        width = getattr(self._layer, "out_features", getattr(self._layer, "out_channels", 1))
+        last = trained[-1] if trained else None
+        width = getattr(last, "out_features", getattr(last, "out_channels", 1))
         self.classes, self.numbers = (width if width > 1 else None), None  # until more is seen
 
     def before_validation(self, module: nn.Module, *, sanity: bool) -> None:
         """Look at the outputs from now on: in a sanity check at which layer is called last."""
         self.stop()
-        self._found, self._rows, self._snapshots, self._numbers = {}, {}, [], False
+        self._found, self._rows, self._snapshots = {}, {}, []
+        self._numbers = self._classless = False
         if self._layer is None:
             return
         for layer in self._layers if sanity else [self._layer]:
@@ -85,9 +87,11 @@ class Temperature:
         output, self._output = self._output, None
         if monitor is not None and loader_of(monitor)[1] not in (None, loader):
             return
+        held = list(tensors(batch))
+        self._numbers = bool(held) and _is_numbers(held[-1])
+        self._classless = self._numbers and all(each.is_floating_point() for each in held)
         if output is None or not output.dim() or not output.is_floating_point():
             return
-        held = list(tensors(batch))
         fits = readings(output, held)
         misread = {name for of, name in self._misread if of == loader}
         wanted = {name: each for name, each in fits.items() if name not in misread}
@@ -96,7 +100,6 @@ class Temperature:
             if name not in fits or not _added(sums, output, held[place]):
                 del found[name]  # a coincidence of shapes, most likely
         self._rows[loader] = self._rows.get(loader, 0) + len(output)
-        self._numbers = bool(held) and _is_numbers(held[-1])
 
     def after_sanity_check(self) -> None:
         """Say what was seen of the classes."""
@@ -105,6 +108,8 @@ class Temperature:
             self.numbers = of_numbers and self._numbers
             self.classes = 2 if of_numbers and not self._numbers else sums.classes or None
             return
+        if self._classless:  # outputs cannot be seen, but there is nothing that could be a class
+            self.numbers, self.classes = True, None
 
     def agree(self, trainer: Any) -> None:
         """Let all ranks think of the labels as the first one does."""
