@@ -50,7 +50,7 @@ class FamilyTask:
         """Number of classes."""
         return self.parts(0).outputs
 
-    @property
+    @functools.cached_property
     def highest(self) -> float:
         """The highest rate that the callback tries on this network."""
         return highest(self.build(self.parts(0), 0.5), "*", kinds="all")

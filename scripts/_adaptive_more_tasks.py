@@ -20,6 +20,10 @@ EXAMPLES = {
     "quantiles": 1000,
     "drawn": 1000,
 }
+HIDDEN, LAYERS = (32, 64, 96, 128, 128, 256), (1, 2, 2, 2, 3)
+STEPS, VALIDATIONS, BATCH = (200, 400, 600, 600, 1000), (10, 20, 30, 30, 50), (16, 32, 32, 64)
+LR, DECAY = (5e-4, 1e-3, 1e-3, 2e-3, 4e-3), (0, 0, 0, 1e-4)
+VAL = (30, 50, 50, 100, 200)
 OFTEN = (0.3, 0.12, 0.06, 0.05, 0.08, 0.04, 0.04, 0.05, 0.05, 0.21)
 
 
@@ -29,19 +33,19 @@ def at_random(number: int) -> Task:
     kind = str(draw.choice(list(EXAMPLES), p=OFTEN))
     examples = EXAMPLES[kind]
     size = int(math.exp(draw.uniform(math.log(30), math.log(min(1000, examples * 0.6)))))
-    val = min(int(draw.choice([30, 50, 50, 100, 200])), (examples - size) // 2)
+    val = min(int(draw.choice(VAL)), (examples - size) // 2)
     test = min(600, examples - size - val)
     noise = float(draw.choice([0.1, 0.2, 0.3, 0.4])) if draw.random() < 0.22 else 0.0
-    hidden = int(draw.choice([32, 64, 96, 128, 128, 256]))
-    layers = int(draw.choice([1, 2, 2, 2, 3]))
+    hidden = int(draw.choice(HIDDEN))
+    layers = int(draw.choice(LAYERS))
     conv = bool(kind == "digits" and draw.random() < 0.3)
     if conv:
         layers, size = (1 if draw.random() < 0.5 else 2), min(size, 500)
-    steps = int(draw.choice([200, 400, 600, 600, 1000]))
-    validations = int(draw.choice([10, 20, 30, 30, 50]))
-    batch = int(draw.choice([16, 32, 32, 64]))
-    lr = float(draw.choice([5e-4, 1e-3, 1e-3, 2e-3, 4e-3]))
-    decay = float(draw.choice([0, 0, 0, 1e-4]))
+    steps = int(draw.choice(STEPS))
+    validations = int(draw.choice(VALIDATIONS))
+    batch = int(draw.choice(BATCH))
+    lr = float(draw.choice(LR))
+    decay = float(draw.choice(DECAY))
     return Task(
         f"r{number:03d}_{kind}{size}{'c' if conv else ''}{f'n{100 * noise:.0f}' if noise else ''}",
         problem(draw) if kind == "drawn" else kind,

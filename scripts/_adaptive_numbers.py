@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from _adaptive_data import Drawn, drawn, source
+from _adaptive_more_tasks import BATCH, DECAY, HIDDEN, LAYERS, LR, STEPS, VAL, VALIDATIONS
 from _adaptive_tasks import Task
 
 NUMBERS: Mapping[str, Task] = {
@@ -49,21 +50,21 @@ def at_random(number: int) -> Task:
     data = name if name in REAL else problem(name, draw)
     examples = len(source(data, 0)[1])
     size = int(math.exp(draw.uniform(math.log(30), math.log(min(800, examples * 0.6)))))
-    val = min(int(draw.choice([30, 50, 50, 100, 200])), (examples - size) // 2)
-    steps = int(draw.choice([200, 400, 600, 600, 1000]))
+    val = min(int(draw.choice(VAL)), (examples - size) // 2)
+    steps = int(draw.choice(STEPS))
     return Task(
         f"n{number:03d}_{name}{size}",
         data,
         size,
         val=val,
         test=min(600, examples - size - val),
-        hidden=int(draw.choice([32, 64, 96, 128, 128, 256])),
-        layers=int(draw.choice([1, 2, 2, 2, 3])),
-        lr=float(draw.choice([5e-4, 1e-3, 1e-3, 2e-3, 4e-3])),
-        weight_decay=float(draw.choice([0, 0, 0, 1e-4])),
+        hidden=int(draw.choice(HIDDEN)),
+        layers=int(draw.choice(LAYERS)),
+        lr=float(draw.choice(LR)),
+        weight_decay=float(draw.choice(DECAY)),
         steps=steps,
-        batch=int(draw.choice([16, 32, 32, 64])),
-        every=max(1, steps // int(draw.choice([10, 20, 30, 30, 50]))),
+        batch=int(draw.choice(BATCH)),
+        every=max(1, steps // int(draw.choice(VALIDATIONS))),
     )
 
 

@@ -228,7 +228,8 @@ class AdaptiveDropout(RateCallback):
         sure = self._temperature.read(trainer, self.monitor or "", found["val_loss"])
         now = progress(trainer)
         self._planned = now.batches_planned
-        row = seen_by(trainer, self.monitor, found) | {"log_temperature": sure, "rate": self.rate}
+        row = seen_by(trainer, now.batches_done, self.monitor, found)
+        row |= {"log_temperature": sure, "rate": self.rate}
         if all(map(math.isfinite, found.values())):
             self._state = self.law.step(
                 self._state,
@@ -275,8 +276,7 @@ class AdaptiveDropout(RateCallback):
 
     def _find(self, model: pl.LightningModule) -> None:
         if self.highest is None:
-            chosen = self.include, self.exclude, self.kinds
-            self.law = AdaptiveLaw(high=highest_for(model, *chosen))
+            self.law = AdaptiveLaw(high=highest_for(model, self.include, self.exclude, self.kinds))
         span = Linear(self.law.high, self.law.low)  # for sites that can hold few rates only
         plan = dict.fromkeys(self.include, span)
         self._groups = make_groups(model, plan, ("*",), self.exclude, self.kinds, self.profile)

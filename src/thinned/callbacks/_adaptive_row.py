@@ -6,16 +6,17 @@ from typing import Any
 import pytorch_lightning as pl
 
 from . import _probe_lightning as inside
-from ._lightning import progress
 from ._log_values import publish, send
 
 _LOGGED = ("train_loss", "val_loss", "log_temperature", "next_rate", "at_cap")
 
 
-def seen_by(trainer: pl.Trainer, monitor: str | None, losses: dict[str, float]) -> dict[str, Any]:
+def seen_by(
+    trainer: pl.Trainer, batches: int, monitor: str | None, losses: dict[str, float]
+) -> dict[str, Any]:
     """Return when a decision is made, and the losses that it is made by: the row's first part."""
     when = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-    return {**when, "batches": progress(trainer).batches_done, "monitor": monitor, **losses}
+    return {**when, "batches": batches, "monitor": monitor, **losses}
 
 
 def tell(trainer: pl.Trainer, row: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -73,7 +74,7 @@ class Group:
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Return the lowest and the highest rate that each site gets, by its path."""
-        given = [self._writer.rates(rate) for rate in set(_sampled(self.schedule))]
+        given = [self._writer.rates(rate) for rate in set(sampled(self.schedule))]
         paths = [site.path for site in self.sites]
         return {
             path: (min(own), max(own))
@@ -94,14 +95,15 @@ def _is_learned(site: Site) -> bool:
 
 def _few(schedule: Schedule, most: int) -> list[float]:
     """Return a few rates that stand for all of a schedule's: its last, its ends, some between."""
-    seen = _sampled(schedule)
+    seen = sampled(schedule)
     low, high = min(seen), max(seen)
     few = list(dict.fromkeys([seen[-1], high, low, seen[0]]))[:most]
     free = most - len(few)
     return few + [low + (high - low) * step / (free + 1) for step in range(1, free + 1)]
 
 
-def _sampled(schedule: Schedule) -> list[float]:
+def sampled(schedule: Callable[[float], Any]) -> list[float]:
+    """Return what a schedule gives over a training, at 257 places from its start to its end."""
     return [float(schedule(step / 256)) for step in range(257)]
 
 

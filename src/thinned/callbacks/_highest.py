@@ -6,7 +6,8 @@ from torch import nn
 
 from thinned._log import logger
 from thinned.surgery import Site, chosen, find_sites
-from thinned.surgery._places import places
+from thinned.surgery._places import Place, places
+from thinned.surgery._structure import RECURRENT
 
 from ._adaptive_law import AdaptiveLaw
 
@@ -21,6 +22,8 @@ def highest(
     kinds: str | Iterable[str] | None = None,
 ) -> float:
     """Return the highest rate for the sites that are chosen of a model."""
+    if not _stack(places(model)):  # of most models, whose sites need not be found for this
+        return AdaptiveLaw.high
     stack = stacked_before(model, chosen(find_sites(model), include, exclude, kinds))
     if not stack:
         return AdaptiveLaw.high
@@ -35,8 +38,8 @@ def stacked_before(model: nn.Module, sites: Iterable[Site]) -> list[str]:
     The order is that of registration: the site of an embedding that they read is before them.
     """
     order = places(model)
-    layers = [place for place in order if isinstance(place.module, _RECURRENT)]
-    if sum(getattr(layer.module, "num_layers", 1) for layer in layers) < 2:
+    layers = _stack(order)
+    if not layers:
         return []
     alive = (site for site in sites if site.live is not False)
     paths = {path.partition(":")[0] for site in alive for path in site.paths}
@@ -45,4 +48,7 @@ def stacked_before(model: nn.Module, sites: Iterable[Site]) -> list[str]:
     return [layer.path for layer in layers] if found else []
 
 
-_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+def _stack(order: Iterable[Place]) -> list[Place]:
+    """Return the recurrent layers; none where there is but one."""
+    layers = [place for place in order if isinstance(place.module, RECURRENT)]
+    return layers if sum(getattr(each.module, "num_layers", 1) for each in layers) > 1 else []

@@ -14,6 +14,7 @@ from thinned.schedules import as_schedule
 from thinned.surgery import RateScale, Site, SiteList, as_patterns, chosen
 from thinned.surgery._site_list import checked_kinds
 
+from ._groups import sampled
 from ._lightning import progress
 from ._rate_callback import RateCallback, as_length
 
@@ -85,7 +86,7 @@ class ScaleRates(RateCallback):
         """Return the lowest and the highest rate that each site gets in a training, by its path."""
         if self._scale is None:
             return {}
-        factors = [float(self._factor(step / 256)) for step in range(257)]
+        factors = sampled(self._factor)
         low, high = min(factors), max(factors)
         return {path: (low * rate, high * rate) for path, rate in self._scale.base.items()}
 

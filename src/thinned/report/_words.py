@@ -51,9 +51,13 @@ def conclusion(found: Comparison) -> Told:
 
 
 def _early(arms: list[Arm]) -> str:
-    more = f" and {len(arms) - _MOST} more" if len(arms) > _MOST else ""
-    names = ", ".join(arm.label for arm in arms[:_MOST])
-    return f"Still getting better at the end: {names}{more}. Longer runs may change the order."
+    names = _listed([arm.label for arm in arms])
+    return f"Still getting better at the end: {names}. Longer runs may change the order."
+
+
+def _listed(of_arms: list[str]) -> str:
+    more = f" and {len(of_arms) - _MOST} more" if len(of_arms) > _MOST else ""
+    return ", ".join(of_arms[:_MOST]) + more
 
 
 def _other_data(found: Comparison) -> Told:
@@ -121,9 +125,7 @@ def _so_far(found: Comparison) -> list[str]:
         if values:
             value, epoch = (max if found.main.mode == "max" else min)(values)
             told.append(f"{arm.label} {short(value)} (epoch {short(epoch, 3)})")
-    more = f" and {len(told) - _MOST} more" if len(told) > _MOST else ""
-    listed = ", ".join(told[:_MOST])
-    return [f"Best {found.main.key} so far, in no mean: {listed}{more}."] if told else []
+    return [f"Best {found.main.key} so far, in no mean: {_listed(told)}."] if told else []
 
 
 def _something_better(found: Comparison, base: Arm, best: Arm) -> Told:

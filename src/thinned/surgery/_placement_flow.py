@@ -27,10 +27,10 @@ from thinned.surgery._placement import (
     Spot,
     row_of,
 )
-from thinned.surgery._structure import NORMS
+from thinned.surgery._structure import NORMS, RECURRENT
 from thinned.surgery._swap_values import own_rate
 
-_OPAQUE = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+_OPAQUE = (*RECURRENT, nn.MultiheadAttention)
 
 
 def plan_by_flow(flow: Flow, whole: Iterable[nn.Module] = (), *, careful: bool = True) -> Plan:

@@ -41,6 +41,7 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.Softsign,
     nn.Tanh,
 )
+RECURRENT: tuple[type[nn.Module], ...] = (nn.RNNBase, nn.RNNCellBase)
 PASSES: tuple[type[nn.Module], ...] = (  # the values move or are summed up: nothing is learned
     nn.Identity,
     nn.Flatten,
