@@ -6,6 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, TensorDataset
@@ -19,6 +20,7 @@ from thinned.callbacks import _scaled_outputs as scaled_outputs
 from thinned.callbacks._adaptive_law import AdaptiveLaw
 from thinned.callbacks._calibration import SCALE, of_three
 from thinned.callbacks._label_sums import ClassSums, NumberSums
+from thinned.callbacks._temperature import Temperature
 from thinned.callbacks._two_losses import TwoLosses
 
 
@@ -395,56 +397,121 @@ def test_a_validation_without_training_before_it_leaves_no_hook(monkeypatch):
     assert not any(part._forward_hooks for part in module.modules())
 
 
-def net_compiled():
-    module = Kept()
-    module.net = torch.compile(module.net, backend="eager")
-    return module
+# Compiled networks.
 
 
-def net_compiled_in_place():
-    module = Kept()
-    module.net.compile(backend="eager")
-    return module
+class Own(nn.Module):
+    """A class of the user's: torch compiles its forward, and a Sequential's never."""
+
+    def __init__(self, net, *, tupled=False):
+        super().__init__()
+        self.net, self.tupled = net, tupled
+
+    def forward(self, x):
+        return (x.sum(), self.net(x)) if self.tupled else self.net(x)
 
 
-def marked_by_lightning():
-    module = Kept()
+def wrapped(module, backend):
+    module.net = torch.compile(Own(module.net), backend=backend)
+
+
+def in_place(module, backend):
+    module.net = Own(module.net)
+    module.net.compile(backend=backend)
+
+
+def itself(module, backend):
+    module.compile(backend=backend)
+
+
+def body_only(module, backend):
+    module.net = nn.Sequential(torch.compile(module.net[:-1], backend=backend), module.net[-1])
+
+
+@pytest.fixture
+def compiles():
+    """A backend that counts its graphs."""
+    torch._dynamo.reset()
+    yield CompileCounter()
+    torch._dynamo.reset()
+
+
+_compiled = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+
+
+@_compiled
+@pytest.mark.parametrize("sanity", [True, False])
+@pytest.mark.parametrize("compiled", [wrapped, in_place, itself, body_only])
+def test_compiled_networks_are_seen_from_outside(compiled, sanity, compiles, again, monkeypatch):
+    options = {} if sanity else {"num_sanity_val_steps": 0}
+
+    def run():
+        torch._dynamo.reset()
+        compiles.frame_count = 0
+        adaptive, module = AdaptiveDropout(), Kept()
+        by_hand = ByHand(forward=lambda module, x: module(x))
+        compiled(module, compiles)
+        fit(adaptive, by_hand, module=module, **options)
+        assert not any(part._forward_hooks for part in module.modules())
+        return adaptive, by_hand, compiles.frame_count
+
+    adaptive, by_hand, graphs = run()
+    assert temperatures(adaptive) == pytest.approx(by_hand.found, rel=1e-5)
+    assert graphs
+    assert not again
+    monkeypatch.setattr(Temperature, "before_validation", lambda *_, **__: None)
+    adaptive, _, without = run()
+    assert temperatures(adaptive) == [None] * 3
+    assert graphs == without
+
+
+@_compiled
+@pytest.mark.parametrize("compiled", [wrapped, in_place])
+def test_of_compiled_networks_another_loss_is_tried_as_of_others(compiled, compiles):
+    found = []
+    for compile_ in (compiled, lambda *_: None):
+        torch.manual_seed(1)
+        adaptive, module = AdaptiveDropout(highest=0.0), Smoothed()
+        compile_(module, compiles)
+        fit(adaptive, module=module)
+        found.append(temperatures(adaptive))
+    assert found[0] == pytest.approx(found[1], rel=1e-3, abs=1e-5)
+
+
+class Tupled(Kept):
+    """Its compiled network gives several things; one of them is the outputs."""
+
+    def forward(self, x):
+        return self.net(x)[1]
+
+
+@_compiled
+def test_a_compiled_network_may_give_several_things(compiles):
+    adaptive, module = AdaptiveDropout(), Tupled()
+    by_hand = ByHand(forward=lambda module, x: module(x))
+    module.net = torch.compile(Own(module.net, tupled=True), backend=compiles)
+    fit(adaptive, by_hand, module=module)
+    assert temperatures(adaptive) == pytest.approx(by_hand.found, rel=1e-5)
+
+
+def marked_by_lightning(module):
     module._compiler_ctx = {}  # as Lightning marks what it unwraps from torch.compile(module)
     return module
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
-@pytest.mark.parametrize("make", [net_compiled, net_compiled_in_place, marked_by_lightning])
-def test_compiled_networks_have_none(make):
-    torch._dynamo.reset()
-    adaptive = AdaptiveDropout()
-    fit(adaptive, module=make())
-    torch._dynamo.reset()
-    assert temperatures(adaptive) == [None] * 3
-
-
-def number_compiled():
-    module = OneNumber()
-    module.net.compile(backend="eager")
-    return module
-
-
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 @pytest.mark.parametrize(
     ("make", "data", "known"),
     [
-        (net_compiled_in_place, None, {"classes": 3}),  # so wide is the last layer
-        (number_compiled, False, {"numbers": True}),
-        (number_compiled, True, {}),  # 0 and 1 may be either
+        (Kept, None, {"classes": 3}),  # so wide is the last layer
+        (OneNumber, False, {"numbers": True}),
+        (OneNumber, True, {}),  # 0 and 1 may be either
     ],
     ids=["classes", "numbers", "two"],
 )
-def test_of_compiled_networks_as_much_is_known_as_data_and_layers_show(make, data, known):
-    torch._dynamo.reset()
+def test_where_steps_are_compiled_as_much_is_known_as_data_and_layers_show(make, data, known):
     adaptive = AdaptiveDropout()
     loaders = {} if data is None else {"train": numbers(data), "val": numbers(data)}
-    tiny.fit([adaptive], module=make(), max_epochs=60, **loaders)
-    torch._dynamo.reset()
+    tiny.fit([adaptive], module=marked_by_lightning(make()), max_epochs=60, **loaders)
     assert temperatures(adaptive) == [None] * 60
     assert adaptive.history[0]["rate"] == AdaptiveLaw().begin(60, **known).rate > 0.1
     assert adaptive.state_dict()["law"]["numbers"] == ("numbers" in known)

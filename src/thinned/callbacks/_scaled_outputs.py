@@ -12,6 +12,7 @@ from thinned._errors import ThinnedWarning
 
 from ._calibration import SCALE
 from ._monitor_keys import loader_of
+from ._outputs import Seen
 from ._probe import merged, quiet
 from ._probe_lightning import evaluate, val_loaders
 from ._probe_state import Snapshot
@@ -80,7 +81,7 @@ class Scaled:
             middle = output.mean(0, keepdim=True) if self.about_mean else 0.0
             return middle + (output - middle) * factor
 
-        handle = self.layer.register_forward_hook(scale)
+        handle = Seen(self.layer, scale)
         try:
             yield
         finally:

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from thinned._log import logger
-from thinned.surgery._compiled import is_compiled
-from thinned.surgery._places import places
-from thinned.surgery._structure import WEIGHTED
 
 from ._calibration import of_three
 from ._label_sums import NumberSums, Sums, readings, squeezed, tensors
 from ._monitor_keys import loader_of
+from ._outputs import Seen, outputs, seen_layers, trained_layers
 from ._probe_state import Snapshot
 from ._ranks import gathered
 from ._scaled_outputs import Scaled
@@ -46,7 +44,7 @@ class Temperature:
         self.numbers: bool | None = None
         self._layers: list[nn.Module] = []
         self._layer: nn.Module | None = None
-        self._handles: list[Any] = []
+        self._handles: list[Seen] = []
         self._output: Tensor | None = None
         self._snapshots: list[Snapshot] = []
         self._found: dict[int, dict[str, tuple[int, Sums]]] = {}  # by loader, by reading
@@ -56,17 +54,11 @@ class Temperature:
         self._known = False
 
     def start(self, module: nn.Module) -> None:
-        """Find the layers that can give the outputs; in compiled code no hook might be seen."""
-        trained = [
-            place.module
-            for place in places(module)
-            if isinstance(place.module, WEIGHTED)
-            and any(parameter.requires_grad for parameter in place.module.parameters())
-        ]
-        self._layers = [] if any(map(is_compiled, module.modules())) else trained
+        """Find the layers that can give the outputs."""
+        self._layers = seen_layers(module)
         self._layer = self._layers[-1] if self._layers else None
         self._misread, self._known = set(), False
-        last = trained[-1] if trained else None
+        last = [None, *trained_layers(module)][-1]
         width = getattr(last, "out_features", getattr(last, "out_channels", 1))
         self.classes, self.numbers = (width if width > 1 else None), None  # until more is seen
 
@@ -78,7 +70,7 @@ class Temperature:
         if self._layer is None:
             return
         for layer in self._layers if sanity else [self._layer]:
-            self._handles.append(layer.register_forward_hook(_Look(self)))
+            self._handles.append(Seen(layer, _Look(self)))
         if not sanity and not self._known:
             self._snapshots = [Snapshot(module), Snapshot(module)]  # each can be lent once
 
@@ -90,7 +82,7 @@ class Temperature:
         held = list(tensors(batch))
         self._numbers = bool(held) and _is_numbers(held[-1])
         self._classless = self._numbers and all(each.is_floating_point() for each in held)
-        if output is None or not output.dim() or not output.is_floating_point():
+        if output is None:
             return
         fits = readings(output, held)
         misread = {name for of, name in self._misread if of == loader}
@@ -164,7 +156,7 @@ class Temperature:
     def see(self, layer: nn.Module, output: Any) -> None:
         """Take what a layer gave."""
         self._layer = layer
-        self._output = output.detach() if isinstance(output, Tensor) else None
+        self._output = outputs(output)
 
     def _of_all_ranks(self, trainer: Any) -> Iterator[tuple[tuple[int, str], Sums, list[Tensor]]]:
         """Of each loader that was read: a key without its number may be of any of them."""
