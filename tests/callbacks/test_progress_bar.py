@@ -123,3 +123,40 @@ def test_an_error_after_the_training_is_the_one_that_is_seen():
 
 def test_without_a_bar_nothing_happens():
     tiny.fit([ProgressMetrics(), DropoutScheduler(0.3)])
+
+
+def test_of_two_one_shows_and_the_bar_is_left_as_it_was():
+    noting = bar("pytorch_lightning", "TQDMProgressBar")
+    tiny.fit([noting, ProgressMetrics(), ProgressMetrics()], enable_progress_bar=True)
+    assert "get_metrics" not in vars(noting)
+
+
+def test_what_somebody_has_put_into_the_bar_is_shown_and_stays():
+    noting = bar("pytorch_lightning", "TQDMProgressBar")
+    noting.get_metrics = own = lambda *_: {"theirs": 1}
+    tiny.fit([noting, ProgressMetrics(), DropoutScheduler(0.3)], enable_progress_bar=True)
+    assert noting.shown[-1] == {"theirs": 1, "rate": pytest.approx(0.3)}
+    assert noting.get_metrics is own
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"rates": {"a": [0.1]}},
+        {"rates": {"a": None}},
+        {"history": [0.5, 0.4], "monitor": "val_loss", "mode": "min"},
+        {"history": 5, "monitor": "val_loss"},
+    ],
+    ids=str,
+)
+def test_what_another_callback_calls_so_is_left_out(theirs):
+    class Another(importlib.import_module("pytorch_lightning").Callback):
+        def __init__(self):
+            vars(self).update(theirs)
+
+    noting = bar("pytorch_lightning", "TQDMProgressBar")
+    monitor = OverfittingMonitor("val_loss")
+    callbacks = [noting, Another(), ProgressMetrics(), monitor, DropoutScheduler(0.3)]
+    tiny.fit(callbacks, max_epochs=2, enable_progress_bar=True)
+    assert noting.shown[-1]["rate"] == pytest.approx(0.3)
+    assert noting.shown[-1]["gap"] == monitor.history[0]["overfit/gap/val_loss"]

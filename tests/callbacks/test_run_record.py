@@ -245,13 +245,34 @@ def test_a_full_disk_costs_one_warning_and_no_run(tmp_path):
     assert done.current_epoch == 2
 
 
-def test_what_cannot_be_recorded_costs_one_warning_and_no_run(tmp_path):
-    class Odd(importlib.import_module("pytorch_lightning").Callback):
-        groups = {"all": [object()]}  # noqa: RUF012 (as a user may have it)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("groups", {"all": [object()]}),
+        ("groups", 3),
+        ("rates", {"all": [0.1]}),
+        ("edits", 3),
+        ("findings", ["one"]),
+        ("verdict", "good"),
+        ("plan", 0.1),
+        ("history", [0.5]),
+        ("calibration", [0.5]),
+    ],
+)
+def test_what_another_callback_calls_so_is_left_out(tmp_path, name, value):
+    class Another(importlib.import_module("pytorch_lightning").Callback):
+        monitor, mode = "train_loss", "min"
 
-    with pytest.warns(ThinnedWarning, match="The run record failed.*has no attribute 'path'"):
-        done = tiny.fit([RunRecord(tmp_path), Odd()], max_epochs=2)
-    assert done.current_epoch == 2
+    setattr(Another, name, value)
+    ours = [OverfittingMonitor("val_loss"), DropoutScheduler(0.2)]
+    tiny.fit([lean(tmp_path), Another(), *ours], max_epochs=2)
+    record = read_record(tmp_path)
+    assert record.status == "finished"
+    assert record.monitor == "val_loss"
+    assert record.rates[-1].groups == {"all": pytest.approx(0.2)}
+    assert {site["group"] for site in record.sites} == {"all"}
+    assert record.verdict["word"]
+    assert record.edits == record.findings == []
 
 
 def test_a_page_that_fails_costs_one_warning(tmp_path, monkeypatch):

@@ -1,16 +1,20 @@
 """What a run record holds of a trainer, its model and the callbacks beside it.
 
 Callbacks are read by their public attributes (``rates``, ``groups``, ``edits``, ``findings``,
-``verdict``), so that a user's own callback with such an attribute is recorded too.
+``verdict``), so that a user's own callback with such an attribute is recorded too. One that means
+something else by the name is left out.
 """
 
+import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 
 from thinned.callbacks import _lightning
+
+T = TypeVar("T")
 
 
 def planned_batches(trainer: pl.Trainer) -> int | None:
@@ -25,18 +29,16 @@ def watched(trainer: pl.Trainer) -> dict[str, Any]:
         for each in _lightning.all_callbacks(trainer)
         if isinstance(_get(each, "monitor"), str) and _get(each, "mode") is not None
     ]
-    first = min(watching, key=lambda each: not hasattr(each, "history"), default=None)
+    ours = (each for each in watching if hasattr(each, "history") and hasattr(each, "verdict"))
+    first = next(ours, next(iter(watching), None))
     return {"monitor": _get(first, "monitor"), "mode": _get(first, "mode")}
 
 
 def last_gap(trainer: pl.Trainer) -> float | None:
     """The last fair gap of the watched metric, from the monitor's history."""
-    for each in _lightning.all_callbacks(trainer):
-        history, key = _get(each, "history"), f"overfit/gap/{_get(each, 'monitor')}"
-        for row in reversed(history or ()):
-            if key in row:
-                return float(row[key])
-    return None
+    key = f"overfit/gap/{watched(trainer)['monitor']}"
+    gaps = _read(trainer, "history", lambda rows: [float(row[key]) for row in rows if key in row])
+    return next((found[-1] for found in gaps if found), None)
 
 
 def sites(pl_module: pl.LightningModule) -> Iterable[Any]:
@@ -66,55 +68,54 @@ def site_rates(sites: Iterable[Any]) -> dict[str, float]:
 
 def group_of_sites(trainer: pl.Trainer) -> dict[str, str]:
     """Map each scheduled site's path to its group."""
-    return {
-        site.path: name
-        for groups in _attributes(trainer, "groups")
-        if isinstance(groups, Mapping)
-        for name, members in groups.items()
-        for site in members
-    }
+
+    def paths(groups: Mapping[str, Iterable[Any]]) -> dict[str, str]:
+        return {site.path: name for name, members in groups.items() for site in members}
+
+    return _joined(_read(trainer, "groups", paths))
 
 
 def rates(trainer: pl.Trainer) -> dict[str, float]:
     """Every group's rate, as its callback read it back."""
-    return {
-        str(name): float(rate)
-        for each in _attributes(trainer, "rates")
-        if isinstance(each, Mapping)
-        for name, rate in each.items()
-    }
+
+    def numbers(rates: Mapping[str, float]) -> dict[str, float]:
+        return {str(name): float(rate) for name, rate in rates.items()}
+
+    return _joined(_read(trainer, "rates", numbers))
 
 
 def schedules(trainer: pl.Trainer) -> str:
     """What the rates follow, as text."""
-    plans = [each for each in _attributes(trainer, "plan") if isinstance(each, Mapping)]
-    return ", ".join(
-        f"{pattern}: {schedule}" for plan in plans for pattern, schedule in plan.items()
-    )
+    plans = _read(trainer, "plan", lambda plan: [f"{key}: {each}" for key, each in plan.items()])
+    return ", ".join(told for plan in plans for told in plan)
 
 
 def edits(trainer: pl.Trainer) -> Iterator[dict[str, Any]]:
     """What was swapped and inserted."""
-    for each in _attributes(trainer, "edits"):
-        for edit in each:
-            yield {"text": str(edit), "count": len(edit)}
+    for found in _read(
+        trainer, "edits", lambda edits: [{"text": str(each), "count": len(each)} for each in edits]
+    ):
+        yield from found
 
 
 def findings(trainer: pl.Trainer) -> Iterator[dict[str, Any]]:
     """What the diagnosis found."""
     names = ("rule", "severity", "path", "message", "fix")
-    for each in _attributes(trainer, "findings"):
-        for finding in each:
-            yield {name: getattr(finding, name, None) for name in names}
+    for found in _read(
+        trainer, "findings", lambda those: [{n: getattr(each, n) for n in names} for each in those]
+    ):
+        yield from found
 
 
 def verdict(trainer: pl.Trainer) -> dict[str, Any] | None:
     """The verdict so far, of the first callback that has one."""
-    for each in _attributes(trainer, "verdict"):
-        if hasattr(each, "word"):
-            names = ("word", "confidence", "evidence", "action", "remedy", "rates", "epochs")
-            return {name: getattr(each, name, None) for name in names}
-    return None
+    names = ("word", "confidence", "evidence", "action", "remedy", "rates", "epochs")
+    given = _read(
+        trainer,
+        "verdict",
+        lambda said: {"word": said.word} | {n: getattr(said, n, None) for n in names},
+    )
+    return next(given, None)
 
 
 def metrics(trainer: pl.Trainer) -> dict[str, float]:
@@ -170,11 +171,11 @@ def planned_steps(trainer: pl.Trainer) -> int | None:
 
 def calibration(trainer: pl.Trainer) -> dict[str, Any] | None:
     """How well the plain and the sampled predictions of this test or validation are calibrated."""
-    found = next((each for each in _attributes(trainer, "calibration")), None)
     stage = getattr(trainer.state.fn, "value", None)
-    if stage not in ("test", "validate") or not isinstance(found, Mapping):
+    if stage not in ("test", "validate"):
         return None
-    return {**found, "stage": stage, "step": trainer.global_step}
+    more = {"stage": stage, "step": trainer.global_step}
+    return next(_read(trainer, "calibration", lambda found: {**found, **more}), None)
 
 
 def _rate(site: Any) -> float | None:
@@ -186,11 +187,17 @@ def _asks_all_ranks(trainer: pl.Trainer) -> bool:
     return trainer.world_size > 1 and bool(_lightning.callbacks_of(trainer, "Timer"))
 
 
-def _attributes(trainer: pl.Trainer, name: str) -> Iterator[Any]:
+def _read(trainer: pl.Trainer, name: str, form: Callable[[Any], T]) -> Iterator[T]:
+    """Bring what callbacks have under a name into a form; what has another one is not meant."""
     for callback in _lightning.all_callbacks(trainer):
         found = _get(callback, name)
         if found is not None:
-            yield found
+            with contextlib.suppress(Exception):  # somebody's own attribute of the same name
+                yield form(found)
+
+
+def _joined(parts: Iterable[Mapping[str, T]]) -> dict[str, T]:
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _get(callback: Any, name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from thinned.callbacks import _collect as collect
+from thinned.callbacks._lightning import all_callbacks
 
 MOST_GROUPS = 3
 
@@ -22,12 +23,15 @@ class ProgressMetrics(pl.Callback):
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._patched: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let the bar ask here too."""
         bar: Any = trainer.progress_bar_callback
-        if bar is None:
+        ours = [each for each in all_callbacks(trainer) if isinstance(each, ProgressMetrics)]
+        if bar is None or ours[0] is not self:
             return
+        self._patched = vars(bar).get("get_metrics")
         of_bar = bar.get_metrics
 
         def get_metrics(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -49,6 +53,8 @@ class ProgressMetrics(pl.Callback):
     def _leave(self) -> None:
         if self._bar is not None:
             del self._bar.get_metrics  # the class has its own
+            if self._patched is not None:  # unless somebody had put another one in
+                self._bar.get_metrics = self._patched
             self._bar = None
 
 
