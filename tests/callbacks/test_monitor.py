@@ -450,6 +450,20 @@ def test_the_verdict_is_told_once(monkeypatch, tmp_path):
     assert len(told) == 1
 
 
+def test_a_row_has_its_own_epoch_and_step_whatever_the_user_logs_so():
+    class Logs(tiny.TinyModule):
+        def validation_step(self, batch, batch_idx):
+            super().validation_step(batch, batch_idx)
+            self.log_dict({"epoch": 7.5, "step": 0.5, "rate": 0.9})
+
+    monitor = OverfittingMonitor("val_loss")
+    tiny.fit([monitor], module=Logs(), max_epochs=2)
+    assert [(r["epoch"], r["step"], r["rate"]) for r in monitor.history] == [
+        (0, 4, 0.5),
+        (1, 8, 0.5),
+    ]
+
+
 def test_a_gap_that_is_not_finite_is_published_as_such(plain):
     pl = probing.lightning()
 

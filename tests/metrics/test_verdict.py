@@ -135,6 +135,17 @@ def test_metrics_to_maximize_are_read_as_errors_with_less_confidence():
     assert "calibrated on losses" in found.evidence[-1]
 
 
+def test_where_only_something_else_drops_there_is_less_confidence():
+    rows = KINDS["over-regularized"]
+    noisy = [1.4 * v for v in FALLING]
+    found = features(history(FALLING, [0.99 * v for v in FALLING], noisy), "val_loss")
+    said = verdict(history(FALLING, [0.99 * v for v in FALLING], noisy), "val_loss")
+    assert verdict(rows, "val_loss").confidence == pytest.approx(
+        remedies(features(rows, "val_loss"))["lower the rate"]
+    )
+    assert said.confidence == pytest.approx(0.9 * remedies(found)["train longer"])
+
+
 def test_rows_without_a_probe_are_left_out():
     rows = KINDS["overfitting"]
     thin = [r if e % 2 else {"epoch": e, "val_loss": r["val_loss"]} for e, r in enumerate(rows)]
@@ -154,6 +165,17 @@ def test_without_dropout_no_lower_rate_is_advised():
     found = features(KINDS["underfitting"], "val_loss")
     assert "lower the rate" not in remedies(found)
     assert sum(remedies(found).values()) == pytest.approx(1.0)
+
+
+def test_a_rate_of_next_to_nothing_is_read_as_none():
+    rows = KINDS["over-regularized"]
+    at = {
+        rate: remedies(features([{**row, "rate": rate} for row in rows], "val_loss"))
+        for rate in (0.0, 0.016, 0.05)
+    }
+    assert at[0.016] == at[0.0]
+    assert "lower the rate" not in at[0.016]
+    assert "lower the rate" in at[0.05]
 
 
 def test_unmeasured_noise_uses_weights_of_its_own():

@@ -5,7 +5,15 @@ import math
 import pytest
 
 from thinned.metrics._verdict_features import Features
-from thinned.metrics._verdict_words import action, compare, doubt, either, evidence, too_short
+from thinned.metrics._verdict_words import (
+    action,
+    compare,
+    doubt,
+    either,
+    evidence,
+    rates,
+    too_short,
+)
 
 
 def figures(**other):
@@ -41,8 +49,8 @@ def test_another_metric_is_told_as_an_error():
     ("other", "words"),
     [
         ({"best": 2.0}, "at its lowest so far"),
-        ({"best": 2.0 / 1.009}, "at its lowest so far"),
-        ({"best": 2.0 / 1.011}, "1% above its lowest"),
+        ({"best": 2.0 / 1.009}, "less than 1% above its lowest (1.982, epoch 3)"),
+        ({"best": 2.0 / 1.011}, "), 1% above its lowest"),
         ({"best_epoch": 8}, "its lowest, 1.6, is of the last epoch"),
         ({"best_epoch": 7}, "25% above its lowest (1.6, epoch 7)"),
     ],
@@ -92,6 +100,7 @@ def test_noise_is_told_where_something_drops():
     something = "Something drops, but no rate of single units is known"
     for other, last, lines in (
         ({"noisy": None}, "The mean dropout rate is 0.30.", 4),
+        ({"noisy": None, "rate": 0.003}, "The mean dropout rate is 0.003.", 4),
         ({"noisy": 0.5}, "The mean dropout rate is 0.30.", 5),
         ({"noisy": None, "rate": 0.0}, nothing, 4),
         ({"noisy": 0.5, "rate": 0.0}, nothing, 4),
@@ -125,17 +134,34 @@ def test_action(remedy, rate, words):
 
 
 @pytest.mark.parametrize(
-    ("rate", "tried"), [(0.3, "0.1,0.3,0.5"), (0.0, "0,0.2"), (0.1, "0,0.1,0.3"), (0.9, "0.7,0.9")]
+    ("rate", "tried"),
+    [
+        (0.3, "0.1,0.3,0.5"),
+        (0.0, "0,0.2"),
+        (0.016, "0.016,0.22"),
+        (0.05, "0,0.05,0.25"),
+        (0.1, "0,0.1,0.3"),
+        (0.9, "0.7,0.9"),
+    ],
 )
 def test_the_runs_that_would_decide(rate, tried):
-    found = compare(figures(rate=rate))
+    found = compare(figures(rate=rate, noisy=1.0 if rate else 0.5))
     assert found == (
         f"Compare: train with thinned.regularize(dropout=...) at {tried}, with several seeds."
     )
-    assert either(figures(rate=rate)) == (
+    assert either(figures(rate=rate, noisy=1.0 if rate else 0.5)) == (
         "Stop at epoch 3, Trainer(max_epochs=4); whether more dropout would help too is open. "
         + found
     )
+
+
+def test_where_something_else_drops_its_own_rates_are_compared():
+    found = figures(rate=0.0)
+    assert compare(found) == (
+        "Compare: train with ScaleRates(factor, kinds='all') among the callbacks, at factor "
+        "0,0.5,1,1.5, with several seeds."
+    )
+    assert rates("", found) == ()
 
 
 def test_doubt_names_the_likeliest_first():

@@ -155,7 +155,7 @@ def test_without_a_validation_there_is_nothing_to_judge(tmp_path):
 def test_without_the_monitor_no_verdict_is_guessed(tmp_path):
     found = answer(read_run(records.write_run(tmp_path / "a")))
     assert found.word == ""
-    assert found.headline == "val_loss was lowest at epoch 1 (0.5), and +0.1 by the end"
+    assert found.headline == "val_loss was lowest at epoch 1 (0.5), and 0.1 higher by the end"
     assert "No fair gap was measured" in found.evidence[0]
 
 
@@ -254,7 +254,7 @@ def test_a_run_that_ended_before_its_time_says_how(tmp_path, status, error, told
     folder = records.write_run(tmp_path / "a", end=status, error=error)
     if status == "finished":
         (folder / "status.json").write_text('{"status": "finished", "stopped_at": 5}')
-    assert answer(read_run(folder)).evidence[-1].startswith(told)
+    assert answer(read_run(folder)).evidence[0].startswith(told)
     text = write_page(folder).read_text("utf-8")
     assert f">{'interrupted' if status == 'interrupted' else 'stopped'}</span>" in text
 

@@ -199,7 +199,7 @@ class OverfittingMonitor(pl.Callback):
         self._resolve(trainer, validation)
         if trainer.sanity_checking:
             return
-        row: Row = {"epoch": trainer.current_epoch, "step": trainer.global_step, **validation}
+        row: Row = {**validation, "epoch": trainer.current_epoch, "step": trainer.global_step}
         if self._noise is not None:
             row["rate"] = self._noise.rate
         if self._is_due(trainer):

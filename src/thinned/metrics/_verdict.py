@@ -54,8 +54,9 @@ class Verdict:
 
     def __str__(self) -> str:
         """Write it for the terminal: the word, the reasons, and what to do."""
-        sure = f" (confidence {self.confidence:.0%})" if self.confidence else ""
-        head = f"{self.word}{sure}"
+        head = self.word
+        if self.word != VERDICTS[0]:
+            head += f" (confidence {self.confidence:.0%})"
         return "\n".join([head, *(f"  - {line}" for line in self.evidence), f"  -> {self.action}"])
 
 
@@ -72,8 +73,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
 
     Args:
         history: rows as `OverfittingMonitor.history` has them, with ``rate`` where dropout is used.
-        monitor: the watched key. The calibration is for losses; with other metrics the confidence
-            is lowered.
+        monitor: the watched key. The calibration is for losses and for dropout of single units;
+            with other metrics, and where only something else drops, the confidence is lowered.
         mode: ``"min"`` or ``"max"``.
 
     Returns:
@@ -102,7 +103,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     for remedy, chance in chances.items():
         by_word[WORDS[remedy]] = by_word.get(WORDS[remedy], 0.0) + chance
     word = max(by_word, key=by_word.__getitem__)
-    confidence = by_word[word] * (1.0 if found.is_loss else _UNCALIBRATED)
+    calibrated = found.is_loss and not found.drops_otherwise
+    confidence = by_word[word] * (1.0 if calibrated else _UNCALIBRATED)
     evidence = words.evidence(found, monitor)
     if word == "overfitting" and found.gap <= 0.0:  # no such run was among those of the calibration
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.NO_GAP), words.STEADY)
@@ -125,7 +127,7 @@ def remedies(found: Features) -> dict[str, float]:
     shares = {  # the numbers are bounded, and so what they are the power of
         remedy: math.exp(bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True)))
         for remedy, (bias, *own) in weights.items()
-        if remedy != "lower the rate" or found.rate > 0.0
+        if remedy != "lower the rate" or not found.hardly_drops
     }
     total = math.fsum(shares.values())
     return {remedy: share / total for remedy, share in shares.items()}

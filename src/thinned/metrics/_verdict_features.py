@@ -11,6 +11,7 @@ from ._prechelt import as_errors
 LEAST_ROWS = 4
 NEW_PROBE = "overfit/new_probe"  # marks a row whose probe holds other samples than the one before
 MEMORIZED = 0.03  # probe error, as a part of validation's, below which nothing is left to learn
+NEARLY_NONE = 0.05  # a rate below is read as none: calibrated were 0, 0.1 and more
 _DISTINCT = 3  # figures that are equal by chance (an accuracy of few samples) hardly move so often
 _TINY = 1e-9
 
@@ -63,6 +64,16 @@ class Features:
         return self.probe < MEMORIZED * self.validation
 
     @property
+    def hardly_drops(self) -> bool:
+        """Whether the rate is so low that a lower one would be the same."""
+        return self.rate < NEARLY_NONE
+
+    @property
+    def drops_otherwise(self) -> bool:
+        """Whether something drops of which no rate is known, such as stochastic depth."""
+        return self.rate == 0.0 and self.noisy is not None and self.noisy != self.probe
+
+    @property
     def rise(self) -> float:
         """How far validation error is above its lowest, relative."""
         return self.validation / max(self.best, _TINY) - 1.0
@@ -76,8 +87,8 @@ class Features:
             min(0.5, math.log1p(max(0.0, self.rise))),
             _within(self.trend, -0.4, 0.4),
             _within(self.trend / 0.03, -1.0, 1.0),
-            self.rate,
-            float(self.rate == 0.0),
+            0.0 if self.hardly_drops else self.rate,
+            float(self.hardly_drops),
         )
         return rest if margin is None else (_within(margin, -1.0, 3.0), *rest)
 

@@ -43,8 +43,8 @@ def evidence(found: Features, monitor: str) -> tuple[str, ...]:
     """Return the reasons, a line each."""
     what = monitor if found.is_loss else f"the error of {monitor}"
     lines = [_level(found, what), _course(found, what), _training(found)]
-    if found.noisy is not None and (found.rate > 0.0 or found.noisy != found.probe):
-        lines.append(_noise(found))
+    if found.noisy is not None and (found.rate > 0.0 or found.drops_otherwise):
+        lines.append(_noise(found, found.noisy))
     if found.new_probe is not None:
         lines.append(
             f"The probe holds other samples since epoch {found.new_probe}: its earlier figures do "
@@ -59,7 +59,12 @@ def evidence(found: Features, monitor: str) -> tuple[str, ...]:
 def rates(remedy: str, found: Features) -> tuple[float, ...]:
     """Return the rates to train with, as advice writes them: one, or several to compare."""
     low, high = max(0.0, found.rate - STEP), min(0.9, found.rate + STEP)
-    one = {"raise the rate": (high,), "lower the rate": (low,), "": (low, found.rate, high)}
+    several: tuple[float, ...] = (found.rate, high)
+    if found.drops_otherwise:
+        several = ()  # its rates are not known
+    elif not found.hardly_drops:
+        several = (low, *several)
+    one = {"raise the rate": (high,), "lower the rate": (low,), "": several}
     written = (float(f"{rate:.2g}") for rate in one.get(remedy, ()))
     return tuple(dict.fromkeys(written))
 
@@ -105,16 +110,20 @@ def doubt(chances: Mapping[str, float]) -> str:
 def compare(found: Features) -> str:
     """Say which runs would decide."""
     tried = ",".join(f"{rate:.2g}" for rate in rates("", found))
-    return f"Compare: train with thinned.regularize(dropout=...) at {tried}, with several seeds."
+    how = f"thinned.regularize(dropout=...) at {tried}"
+    if found.drops_otherwise:
+        how = "ScaleRates(factor, kinds='all') among the callbacks, at factor 0,0.5,1,1.5"
+    return f"Compare: train with {how}, with several seeds."
 
 
 def _level(found: Features, what: str) -> str:
     now = f"{what} is {found.validation:.4g} (median of the last three)"
     if found.best_epoch == found.epochs - 1:
         return f"{now}; its lowest, {found.best:.4g}, is of the last epoch."
-    if found.rise < 0.01:
+    if found.rise <= 0.0:
         return f"{now}, at its lowest so far."
-    return f"{now}, {found.rise:.0%} above its lowest ({found.best:.4g}, epoch {found.best_epoch})."
+    above = f"{found.rise:.0%}" if found.rise >= 0.01 else "less than 1%"
+    return f"{now}, {above} above its lowest ({found.best:.4g}, epoch {found.best_epoch})."
 
 
 def _course(found: Features, what: str) -> str:
@@ -135,8 +144,9 @@ def _training(found: Features) -> str:
 
 def _rate(found: Features) -> str:
     if found.rate > 0.0:
-        return f"The mean dropout rate is {found.rate:.2f}."
-    if found.noisy is not None and found.noisy != found.probe:
+        written = f"{found.rate:.2f}" if found.rate >= 0.01 else f"{found.rate:.1g}"
+        return f"The mean dropout rate is {written}."
+    if found.drops_otherwise:
         return (  # stochastic depth, drop blocks, ..., or a log without rates
             "Something drops, but no rate of single units is known: the verdict was not calibrated "
             "on that."
@@ -144,14 +154,12 @@ def _rate(found: Features) -> str:
     return "The mean dropout rate is 0: there is no dropout."
 
 
-def _noise(found: Features) -> str:
-    if found.noisy is None:
-        return ""
-    base = f"With dropout on, training data give {found.noisy:.4g}"
-    if found.noisy <= found.probe:
+def _noise(found: Features, noisy: float) -> str:
+    base = f"With dropout on, training data give {noisy:.4g}"
+    if noisy <= found.probe:
         return f"{base}: dropout's noise costs nothing."
-    if found.noisy > found.validation > found.probe:
+    if noisy > found.validation > found.probe:
         return f"{base}: training looks worse than validation only because dropout is on in it."
-    if found.noisy > found.validation:
+    if noisy > found.validation:
         return f"{base}: dropout's noise costs more than generalization does."
     return f"{base}: even with its noise, less than validation."

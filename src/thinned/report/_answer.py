@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from thinned.metrics._verdict import Verdict
+from thinned.metrics._verdict import VERDICTS, Verdict
 from thinned.metrics._verdict_features import same_probe
 from thinned.report._command import command
 from thinned.report._course import Course, course, diverged, main_metric
@@ -63,7 +63,7 @@ def answer(record: Record) -> Answer:
         found = _from_verdict(record, went, said) if said else _from_numbers(record, went)
     found.tiles = _tiles(record, went) if went else []
     if how := _ending(record):
-        found.evidence.append(how)
+        found.evidence.insert(0, how)
     return found
 
 
@@ -113,12 +113,13 @@ def _diverged(said: Verdict, since: float) -> Answer:
 
 def _from_verdict(record: Record, went: Course, said: Verdict) -> Answer:
     tone, sign = TONES.get(said.word, ("calm", "?"))
+    sure = said.confidence and said.word != VERDICTS[0]  # else it is that of another word
     if said.remedy == "train longer" and record.cut_short:
         said = replace(said, action=_GO_ON, remedy="")  # the same command would stop there again
     return Answer(
         headline=_headline(said.word, record, went),
         word=said.word,
-        confidence=f"confidence {said.confidence:.0%}" if said.confidence else "",
+        confidence=f"confidence {said.confidence:.0%}" if sure else "",
         evidence=list(said.evidence),
         action=said.action,
         command=command(record, said),
@@ -150,10 +151,10 @@ def _story(went: Course) -> str:
     best = "lowest" if went.mode == "min" else "highest"
     if went.worse <= 0:
         return f"{went.metric} is at its best at the end, {short(went.last)}"
-    change = signed(went.last - went.best)
+    change = "higher" if went.mode == "min" else "lower"
     return (
         f"{went.metric} was {best} at epoch {short(went.best_epoch, 3)} ({short(went.best)}), "
-        f"and {change} by the end"
+        f"and {short(went.worse, 3)} {change} by the end"
     )
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from thinned._checks import check_choice
 from thinned.metrics._verdict import CONFIDENT, VERDICTS, Verdict, verdict
@@ -17,6 +17,7 @@ NAIVE = 0.8  # what a verdict by the naive gap is worth of one by the fair gap; 
 _OF_RUN = (*VERDICTS[1:], "failed", "running")
 _FAILED = ("failed", "crashed", "interrupted", "diverged")  # nothing to go by came of these
 _OF_COMPARISON = ("no improvement", "failed", "running")
+_MEASURE = "Add `OverfittingMonitor()` and `RunRecord()` to the callbacks, and train again."
 _RATE_KEY = re.compile(r"(^|[._])(dropout|drop_rate|dropout_rate|rate|p)$")
 
 
@@ -49,27 +50,22 @@ def judge(record: Record) -> Verdict | None:
     went = course(record, metric) if metric else None
     if metric is None or went is None:
         return None
-    if f"overfit/probe/{metric}" in record.metric_names():
-        rate = _known_rate(record)
-        rows = [{"epoch": int(row.epoch), "rate": rate, **row.values} for row in record.metrics]
+    rate, probe = _rate_if_known(record), f"overfit/probe/{metric}"
+    rows = [{**row.values, "epoch": int(row.epoch), "rate": rate or 0.0} for row in record.metrics]
+    if probe in record.metric_names():
         return verdict(rows, metric, went.mode)
     train = train_key(record, metric)
     if train is None:
         return None
-    said = verdict(_naive_history(record, metric, train), metric, went.mode)
-    confidence = NAIVE * said.confidence
-    sure = confidence >= CONFIDENT
-    remedy, rates = (said.remedy, said.rates) if sure else ("", ())
-    epochs = _length(remedy, went)
-    return Verdict(
-        word=said.word if sure else VERDICTS[0],
-        confidence=confidence,
-        evidence=_naive_evidence(record, went, train),
-        action=_naive_action(remedy, _rate_if_known(record), rates, epochs),
-        remedy=remedy,
-        rates=rates,
-        epochs=epochs,
-    )
+    naive = [{**row, probe: row[train]} for row in rows if train in row]
+    said = verdict(naive, metric, went.mode)
+    evidence, confidence = _naive_evidence(record, went, train), NAIVE * said.confidence
+    if confidence < CONFIDENT:
+        return Verdict(VERDICTS[0], confidence, evidence, _MEASURE)
+    action = said.action
+    if rate is None:
+        action = action.replace("Add dropout:", "Add dropout, or raise its rate:")
+    return replace(said, confidence=confidence, evidence=evidence, action=action)
 
 
 def exit_code(found: Record | Comparison, fail_on: Sequence[str]) -> int:
@@ -121,20 +117,6 @@ def _diverged(record: Record, metric: str, since: float) -> Verdict:
     )
 
 
-def _naive_history(record: Record, metric: str, train: str) -> list[dict[str, Any]]:
-    """Rows as the verdict reads them, with the logged training metric in the probe's place."""
-    rate, probe = _known_rate(record), f"overfit/probe/{metric}"
-    rows = [row.values for row in record.metrics if {metric, train} <= row.values.keys()]
-    return [
-        {"epoch": i, "rate": rate, metric: values[metric], probe: values[train]}
-        for i, values in enumerate(rows)
-    ]
-
-
-def _known_rate(record: Record) -> float:
-    return _rate_if_known(record) or 0.0
-
-
 def _rate_if_known(record: Record) -> float | None:
     """The mean rate at the end, else what a hyperparameter of that name says, else None."""
     if last := record.rates_at_end:
@@ -157,26 +139,3 @@ def _naive_evidence(record: Record, went: Course, train: str) -> tuple[str, ...]
         f"It is {signed(naive)} from {train} as logged at the end.",
         why,
     )
-
-
-def _length(remedy: str, went: Course) -> int | None:
-    longer, less = 2 * (int(went.last_epoch) + 1), int(went.best_epoch) + 1
-    return {"train longer": longer, "train less": less}.get(remedy)
-
-
-def _naive_action(
-    remedy: str, rate: float | None, rates: Sequence[float], epochs: int | None
-) -> str:
-    verb = "Add dropout" if rate == 0.0 else "Raise the rate"
-    if rate is None:
-        verb = "Add dropout, or raise its rate"
-    new = f"{rates[0]:.2g}" if rates else ""
-    said = {
-        "raise the rate": f"{verb}: thinned.regularize(dropout={new})",
-        "lower the rate": f"Lower the rate: thinned.regularize(dropout={new})",
-        "train longer": f"Train longer: Trainer(max_epochs={epochs}); then look again.",
-        "train less": f"Stop earlier, Trainer(max_epochs={epochs}), or get more training data.",
-        "keep": "Keep the rate.",
-    }
-    add = "Add `OverfittingMonitor()` and `RunRecord()` to the callbacks, and train again."
-    return said.get(remedy, add)
