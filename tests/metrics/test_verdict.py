@@ -135,6 +135,15 @@ def test_metrics_to_maximize_are_read_as_errors_with_less_confidence():
     assert "calibrated on losses" in found.evidence[-1]
 
 
+def test_nothing_is_certain():
+    rows = [
+        {**row, "val_loss": row["val_loss"] * 1.05 ** row["epoch"]} for row in KINDS["overfitting"]
+    ]
+    chances = remedies(features(rows, "val_loss"))
+    assert chances["raise the rate"] + chances["train less"] > 0.995
+    assert verdict(rows, "val_loss").confidence == 0.99
+
+
 def test_where_only_something_else_drops_there_is_less_confidence():
     rows = KINDS["over-regularized"]
     noisy = [1.4 * v for v in FALLING]

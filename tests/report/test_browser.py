@@ -31,6 +31,8 @@ def run_page(tmp_path_factory):
     )
     bins, curve = [[3, 0.4, 0.3], [9, 0.9, 0.8]], [[0.5, 0.1], [1.0, 0.3]]
     scores = {"ece": 0.1, "nll": 0.5, "brier": 0.2, "aurc": 0.1, "bins": bins, "curve": curve}
+    finding = {"rule": "rate-too-low", "severity": "advice", "path": HOSTILE, "message": HOSTILE}
+    RecordWriter(folder).write("finding", **finding, fix="thinned.set_rate(model, 0.3)")
     row = {"stage": HOSTILE, "samples": 20, "rows": 12, "plain": scores, "sampled": scores}
     RecordWriter(folder).write("calibration", **row)
     return write_page(folder)
@@ -170,6 +172,17 @@ def test_nothing_is_wider_than_a_small_screen(run_view, sweep_view, screenshots,
         until(page, f"{drawing} <= {width}")  # plotly redraws a moment after the window's change
         page.screenshot(path=screenshots / f"{name}-{width}.png", full_page=True)
         page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_a_finding_is_read_without_moving_its_table_on_a_phone(run_view):
+    fix = run_view.locator(".stacked td", has_text="thinned.set_rate(model, 0.3)")
+    right = "each => each.getBoundingClientRect().right"
+    run_view.set_viewport_size({"width": 390, "height": 780})
+    assert fix.evaluate(right) <= 390
+    label = "each => getComputedStyle(each, '::before').content"
+    assert fix.evaluate(label).startswith('"fix')
+    run_view.set_viewport_size({"width": 1280, "height": 900})
+    assert fix.evaluate(label) == "none"
 
 
 def test_names_below_the_axis_are_whole_on_a_phone(opened, tmp_path, screenshots):

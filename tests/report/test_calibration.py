@@ -55,7 +55,7 @@ def test_the_page_has_them_and_their_numbers(tmp_path):
     page = write_page(written(tmp_path / "a")).read_text()
     assert "Does it know when it is wrong?" in page
     assert "The numbers: As often right as sure?" in page
-    assert '<th scope="col">confidence</th>' in page
+    assert '<th scope="col" class="n">confidence</th>' in page
 
 
 def test_a_run_that_was_not_tested_so_has_none_of_it(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from helpers import records
 from thinned.metrics import Verdict
 from thinned.report import (
+    MetricRow,
     RateRow,
     Record,
     RecordWriter,
@@ -112,10 +113,47 @@ def test_every_figure_is_one_that_plotly_knows(overfitted, tmp_path):
         assert text.endswith(".")
     records.write_sweep(tmp_path / "sweep", {"none": {1: 0.5, 2: 0.6}, "late": {1: 0.4, 2: 0.5}})
     found = compare(tmp_path / "sweep")
-    figures = [means(found), differences(found), *(figure for figure, _ in curves(found).values())]
+    panels, _ = curves(found)
+    figures = [means(found), differences(found), *(figure for figure, _ in panels.values())]
     assert len(figures) == 4
     for figure in figures:
         go.Figure(coloured(figure))
+
+
+STEEP = "The axis leaves out the steep beginning."
+FALLS = [5.0, 2.0, 0.6, 0.5, 0.45, 0.5, 0.55]
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "axis"),
+    [
+        ("val_loss", FALLS, (0.4425, 0.6075)),
+        ("val_acc", [1.0 - v / 10 for v in FALLS], (0.93925, 0.95575)),
+        ("val_loss", FALLS[2:], None),
+        (
+            "val_loss",
+            [0.1, 5.0, 0.6, 0.5, 0.45, 0.5],
+            (0.075, 0.625),
+        ),  # the best is at the beginning
+        ("val_loss", [5.0, 1.0, 1.0, 1.0, 1.0], None),
+    ],
+)
+def test_a_steep_beginning_does_not_flatten_the_curve(tmp_path, metric, values, axis):
+    rows = [MetricRow(i, i, {metric: value}) for i, value in enumerate(values)]
+    figure, _, text = run_figures(Record(tmp_path, metrics=rows))["learning"]
+    shown = figure["layout"]["yaxis"].get("range")
+    assert (STEEP in text) == (axis is not None)
+    assert shown is axis is None or shown == pytest.approx(axis)
+
+
+@pytest.mark.parametrize("steep", [True, False])
+def test_learning_curves_without_their_steep_beginning(tmp_path, steep):
+    records.write_sweep(tmp_path, {"none": {1: 0.5, 2: 0.6}, "late": {1: 0.4, 2: 0.5}})
+    for folder in tmp_path.iterdir():
+        losses = FALLS if steep else FALLS[2:]
+        records.write_run(folder, losses, overrides=[f"schedule={folder.name}"], seed=1)
+    page = write_compare_page(compare(tmp_path)).read_text("utf-8")
+    assert (STEEP in page) == steep
 
 
 def test_every_figure_has_a_name_a_description_and_its_numbers(overfitted):

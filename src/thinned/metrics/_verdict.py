@@ -25,6 +25,7 @@ WORDS = {  # what to do, and what that calls the run
     "keep": "healthy",
 }
 _UNCALIBRATED = 0.9
+_MOST = 0.99  # no more can be learned of a few hundred runs
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
         by_word[WORDS[remedy]] = by_word.get(WORDS[remedy], 0.0) + chance
     word = max(by_word, key=by_word.__getitem__)
     calibrated = found.is_loss and not found.drops_otherwise
-    confidence = by_word[word] * (1.0 if calibrated else _UNCALIBRATED)
+    confidence = min(_MOST, by_word[word] * (1.0 if calibrated else _UNCALIBRATED))
     evidence = words.evidence(found, monitor)
     if word == "overfitting" and found.gap <= 0.0:  # no such run was among those of the calibration
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.NO_GAP), words.STEADY)

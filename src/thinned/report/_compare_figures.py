@@ -1,18 +1,21 @@
 """The figures of a comparison: means with their error bars, and the learning curves."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from thinned.report._arms import Arm, Column, Comparison
 from thinned.report._figures import (
     GROUP_COLOURS,
     Figure,
+    Points,
     at_whole_epochs,
     escape,
     layout,
     line,
     thin,
     with_rows,
+    without_beginning,
     without_markers,
 )
 from thinned.report._names import shorten
@@ -78,9 +81,18 @@ def differences(found: Comparison) -> Figure:
     return {"data": [points], "layout": drawn}
 
 
-def curves(found: Comparison) -> dict[str, tuple[Figure, str]]:
-    """The main metric over the epochs, one panel an arm, all on the same axes."""
-    ranges = _range(found)
+def curves(found: Comparison) -> tuple[dict[str, tuple[Figure, str]], bool]:
+    """The main metric over the epochs, one panel an arm, all on the same axes.
+
+    With it comes whether these leave out the beginning of the runs.
+    """
+    shown = [
+        run.record.series(found.main.key)
+        for arm in found.arms[:MAX_PANELS]
+        for run in arm.runs[:MAX_CURVES]
+    ]
+    late = without_beginning(shown, found.main.mode or "min")
+    ranges = late or _range(shown)
     panels: dict[str, tuple[Figure, str]] = {}
     for i, arm in enumerate(found.arms[:MAX_PANELS]):
         lines = []
@@ -96,7 +108,7 @@ def curves(found: Comparison) -> dict[str, tuple[Figure, str]]:
             drawn["margin"] = {"l": 52, "r": 10, "t": 8, "b": 42}
             drawn["yaxis"]["range"] = ranges
             panels[f"curve{i}"] = at_whole_epochs({"data": lines, "layout": drawn}), arm.label
-    return panels
+    return panels, late is not None
 
 
 def _seeds(found: Comparison, column: Column, colour: str, *, numeric: bool) -> Figure:
@@ -183,14 +195,8 @@ def _half(high: float | None, mean: float) -> float:
     return 0.0 if high is None else high - mean
 
 
-def _range(found: Comparison) -> list[float] | None:
-    values = [
-        value
-        for arm in found.arms[:MAX_PANELS]
-        for run in arm.runs[:MAX_CURVES]
-        for _, value in run.record.series(found.main.key)
-        if math.isfinite(value)
-    ]
+def _range(shown: Sequence[Points]) -> list[float] | None:
+    values = [value for points in shown for _, value in points if math.isfinite(value)]
     if not values:
         return None
     pad = 0.05 * (max(values) - min(values)) or 0.1

@@ -7,7 +7,7 @@ from thinned.report import _compare_figures as figures
 from thinned.report._answer import Answer, Tile
 from thinned.report._arms import Arm, Column, Comparison
 from thinned.report._format import p_value, plus_minus, signed
-from thinned.report._page import made
+from thinned.report._page import STEEP, made
 from thinned.report._render import render, write
 from thinned.report._table import state
 
@@ -27,7 +27,7 @@ def write_compare_page(found: Comparison, out: str | Path | None = None) -> Path
 
 def compare_page(found: Comparison, folder: Path) -> str:
     """Make the page of a comparison, as text."""
-    panels = figures.curves(found)
+    panels, steep = figures.curves(found)
     drawn: dict[str, Any] = {}
     if any(found.main.title in arm.estimates for arm in found.arms):
         drawn["means"] = figures.means(found)
@@ -43,6 +43,7 @@ def compare_page(found: Comparison, folder: Path) -> str:
         comparison=found,
         found=_answer(found),
         drawn=drawn,
+        steep=STEEP if steep else "",
         panels={name: label for name, (_, label) in panels.items()},
         arm_head=_arm_head(found),
         arm_rows=[_arm_row(found, arm) for arm in found.arms],
@@ -91,7 +92,7 @@ def _answer(found: Comparison) -> Answer:
 
 def _arm_head(found: Comparison) -> list[str]:
     main, *further = (_title(column) for column in found.columns)
-    compared = ["difference to baseline", "95% interval", "p (Holm)", "within 1 SE of the best"]
+    compared = ["difference", "95% interval", "p (Holm)", "within 1 SE"]
     return ["arm", "runs", main, *(compared if found.baseline is not None else []), *further]
 
 

@@ -24,6 +24,7 @@ BAR = {"lenmode": "pixels", "len": 160, "y": 1, "yanchor": "top"}
 MAX_POINTS = 1500
 MAX_HEIGHT = 760
 FEW = 8  # epochs, of which each has its mark on the axis
+STEEP = 3.0  # times the range of what comes after it: a beginning that is left out
 
 
 def line(name: str, points: Points, colour: str, **style: Any) -> Figure:
@@ -55,6 +56,27 @@ def at_whole_epochs(drawn: Figure) -> Figure:
     return drawn
 
 
+def without_beginning(lines: Iterable[Points], mode: str) -> list[float] | None:
+    """The axis of the later two thirds of some curves, where their beginning dwarfs these.
+
+    Else None. What is better than all that comes after it is always on the axis.
+
+    Example:
+        >>> falls = [(0, 9.0), (1, 2.0), (2, 1.0), (3, 1.5), (4, 2.0), (5, 1.0)]
+        >>> without_beginning([falls], "min"), without_beginning([falls[1:]], "min")
+        ([0.95, 2.05], None)
+    """
+    values = [[y for _, y in points if math.isfinite(y)] for points in lines]
+    late = [y for each in values for y in each[len(each) // 3 :]]
+    if not late:
+        return None
+    every = [y for each in values for y in each]
+    low, high = (min(every), max(late)) if mode == "min" else (min(late), max(every))
+    pad = 0.05 * (high - low)
+    steep = max(every) - min(every) > STEEP * (high - low) > 0.0
+    return [low - pad, high + pad] if steep else None
+
+
 def layout(x: str, y: str, marks: Iterable[Figure] = (), **more: Any) -> Figure:
     """Axes with titles, a legend above, and marks at certain moments."""
     marks = list(marks)
@@ -71,8 +93,9 @@ def layout(x: str, y: str, marks: Iterable[Figure] = (), **more: Any) -> Figure:
     }
 
 
-def mark(x: float, text: str, colour: str, *, low: bool = False) -> Figure:
-    """A vertical line at a moment, with its name."""
+def mark(x: float, text: str, colour: str, *, row: int = 0, low: bool = False) -> Figure:
+    """A vertical line at a moment, with its name: in this row of names from the top or bottom."""
+    edge = 0.02 + 0.09 * row
     return {
         "shape": {
             "type": "line",
@@ -85,7 +108,7 @@ def mark(x: float, text: str, colour: str, *, low: bool = False) -> Figure:
         },
         "annotation": {
             "x": x,
-            "y": 0.02 if low else 0.98,
+            "y": edge if low else 1.0 - edge,
             "yref": "paper",
             "yanchor": "bottom" if low else "top",
             "xanchor": "left",
@@ -97,7 +120,7 @@ def mark(x: float, text: str, colour: str, *, low: bool = False) -> Figure:
     }
 
 
-def learning(record: Record, metric: str, marks: Iterable[Figure]) -> Figure:
+def learning(record: Record, metric: str, mode: str, marks: Iterable[Figure]) -> Figure:
     """Probe against validation, and the logged training metric behind them."""
     lines = []
     train = train_key(record, metric)
@@ -107,7 +130,11 @@ def learning(record: Record, metric: str, marks: Iterable[Figure]) -> Figure:
     if probe:
         lines.append(line("training probe", probe, "@probe"))
     lines.append(line("validation", record.series(metric), "@validation"))
-    return {"data": lines, "layout": layout("epoch", metric, marks)}
+    drawn = layout("epoch", metric, marks)
+    shown = [record.series(key) for key in (f"overfit/probe/{metric}", metric)]
+    if (axis := without_beginning(shown, mode)) is not None:
+        drawn["yaxis"]["range"] = axis
+    return {"data": lines, "layout": drawn}
 
 
 def gap(record: Record, metric: str, marks: Iterable[Figure]) -> Figure:

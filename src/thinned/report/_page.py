@@ -9,13 +9,14 @@ from thinned import __version__
 from thinned.report import _figures as figures
 from thinned.report._answer import answer, onset
 from thinned.report._calibration import calibration_figures, calibration_rows
-from thinned.report._course import course, diverged, main_metric
+from thinned.report._course import Course, course, diverged, main_metric
 from thinned.report._format import short
 from thinned.report._read import read_run
 from thinned.report._record import Record, ended
 from thinned.report._render import render, write
 
 PAGE_NAME = "report.html"
+STEEP = "The axis leaves out the steep beginning."
 STATUS_TONES = {"finished": "good", "running": "calm", "failed": "bad", "crashed": "bad"}
 STATUS_TONES |= {"unknown": "calm", "stopped": "calm", "diverged": "bad"}
 
@@ -77,39 +78,7 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
     """The figures that this run has: the figure, its title, and its text alternative."""
     metric = main_metric(record)
     went = course(record, metric) if metric else None
-    drawn: dict[str, tuple[Any, str, str]] = {}
-    if metric and went:
-        marks = [figures.mark(went.best_epoch, "best", "@best", low=True)]
-        since = onset(record)
-        if since is not None:
-            marks.append(figures.mark(since, "onset", "@onset"))
-        if went.diverged is not None:
-            marks.append(figures.mark(went.diverged, "not finite", "@onset"))
-        text = (
-            f"{metric} is best at epoch {short(went.best_epoch, 3)} ({short(went.best)}) and "
-            f"{short(went.last) if went.diverged is None else 'not finite'} at the end."
-        )
-        title = "Validation over the epochs"
-        if record.series(f"overfit/probe/{metric}"):
-            title = "Probe against validation"
-            text += " Where validation leaves the training probe behind, the run overfits."
-        drawn["learning"] = (figures.learning(record, metric, marks), title, text)
-        if record.series(f"overfit/gap/{metric}"):
-            text = (
-                "Validation minus training probe, both measured without dropout by the same "
-                "code. A gap that grows while validation gets worse is overfitting."
-            )
-            drawn["gap"] = (figures.gap(record, metric, marks), "The fair gap", text)
-        if record.series(f"overfit/inflation/{metric}"):
-            text = (
-                "Training metrics are logged with dropout on, which makes them worse than the "
-                "model is. This is the part of the naive difference that dropout itself makes."
-            )
-            drawn["noise"] = (
-                figures.noise(record, metric),
-                "What of the difference is noise",
-                text,
-            )
+    drawn = _metric_figures(record, went) if went else {}
     if any(row.groups for row in record.rates):
         text = "The rate of each group over time, read back from the modules."
         drawn["rates"] = (figures.rates(record), "Rates", text)
@@ -119,6 +88,53 @@ def run_figures(record: Record) -> dict[str, tuple[Any, str, str]]:
     for figure, *_ in drawn.values():
         figures.at_whole_epochs(figure)
     return drawn | calibration_figures(record)
+
+
+def _metric_figures(record: Record, went: Course) -> dict[str, tuple[Any, str, str]]:
+    """The figures of the main metric: its course, the gap, and what of it is noise."""
+    metric = went.metric
+    # A probe is better than validation: at the other edge their names cover neither.
+    marks = _marks(record, went, low=went.mode == "max")
+    learning = figures.learning(record, metric, went.mode, marks)
+    text = (
+        f"{metric} is best at epoch {short(went.best_epoch, 3)} ({short(went.best)}) and "
+        f"{short(went.last) if went.diverged is None else 'not finite'} at the end."
+    )
+    title = "Validation over the epochs"
+    if record.series(f"overfit/probe/{metric}"):
+        title = "Probe against validation"
+        text += " Where validation leaves the training probe behind, the run overfits."
+    if "range" in learning["layout"]["yaxis"]:
+        text += f" {STEEP}"
+    drawn = {"learning": (learning, title, text)}
+    if record.series(f"overfit/gap/{metric}"):
+        text = (
+            "Validation minus training probe, both measured without dropout by the same "
+            "code. A gap that grows while validation gets worse is overfitting."
+        )
+        marks = _marks(record, went, low=True)
+        drawn["gap"] = (figures.gap(record, metric, marks), "The fair gap", text)
+    if record.series(f"overfit/inflation/{metric}"):
+        text = (
+            "Training metrics are logged with dropout on, which makes them worse than the "
+            "model is. This is the part of the naive difference that dropout itself makes."
+        )
+        drawn["noise"] = (figures.noise(record, metric), "What of the difference is noise", text)
+    return drawn
+
+
+def _marks(record: Record, went: Course, *, low: bool) -> list[figures.Figure]:
+    """The moments that count, each by its name."""
+    moments = [
+        ("best", went.best_epoch, "@best"),
+        ("onset", onset(record), "@onset"),
+        ("not finite", went.diverged, "@onset"),
+    ]
+    known = [(name, at, colour) for name, at, colour in moments if at is not None]
+    return [
+        figures.mark(at, name, colour, row=row, low=low)
+        for row, (name, at, colour) in enumerate(known)
+    ]
 
 
 def _last_rate(record: Record, path: str) -> float | None:
