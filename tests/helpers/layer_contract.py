@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch._dynamo.backends.debugging import aot_eager
 
 
 @dataclass(frozen=True)
@@ -153,13 +154,17 @@ def like(cls, *args, **kwargs):
     return build
 
 
-def counting():
-    """Return a backend of ``torch.compile`` and the list that it grows by one a graph."""
+def counting(*, aot=True):
+    """Return a backend of ``torch.compile`` and the list that it grows by one a graph.
+
+    It goes through AOTAutograd as torch's own does, which burns in numbers that dynamo lets move;
+    ``aot=False`` does not, and so draws random numbers in the order of eager code.
+    """
     graphs = []
 
-    def backend(graph, _):
+    def backend(graph, inputs):
         graphs.append(graph)
-        return graph
+        return aot_eager(graph, inputs) if aot else graph
 
     torch._dynamo.reset()
     return backend, graphs

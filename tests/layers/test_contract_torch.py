@@ -187,6 +187,17 @@ def test_vmap_draws_a_mask_for_each_sample(case):
     assert torch.equal(same[0], same[1])
 
 
+@compiled_cases  # torch has no rule for its own recurrent kernels
+def test_vmap_goes_over_the_inputs(case):
+    layer, x = case.make(0.5), case.x()
+    xs = torch.stack([x, x.flip(0)])
+    found = torch.func.vmap(lambda x: first(layer(x)), randomness="different")(xs)
+    assert found.isfinite().all()
+    torch.testing.assert_close(
+        torch.func.vmap(lambda x: first(layer.eval()(x)))(xs)[1], first(layer(xs[1]))
+    )
+
+
 @every
 def test_torch_func_sees_the_same_gradients(case):
     layer, x = case.make(0.5), case.x()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.layer_contract import counting
 from thinned import layers
 from thinned.layers._many import ManyRates
 
@@ -134,6 +135,20 @@ def test_moving_rates_compile_nothing_anew_be_it_region_by_region(shares):
             block(torch.ones(2, 4)).sum().backward()
     torch._dynamo.reset()
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("shares", [None, [0.5, 1.0]])
+def test_layers_that_count_follow_in_compiled_code(shares):
+    backend, graphs = counting()
+    drops = [layers.TokenDrop(0.1, prefix_tokens=0) for _ in range(2)]
+    many = ManyRates(drops, shares)
+    forwards = [torch.compile(drop, backend=backend) for drop in drops]
+    x = torch.ones(2, 100, 1)
+    for step in range(1, 12):
+        many.set(step / 50)
+        expected = [round(100 * (1 - drop.p)) for drop in drops]
+        assert [forward(x).shape[1] for forward in forwards] == expected
+    assert len(graphs) == 2
 
 
 def test_a_graph_that_is_kept_is_not_disturbed_by_a_new_rate():

@@ -6,7 +6,7 @@ from torch import nn
 
 from helpers.layer_cases import Residual
 from thinned import layers
-from thinned.layers._residual import apply_mask, keep_mask, kept_count, kept_rows, put_back, skips
+from thinned.layers._residual import apply_mask, keep_mask, kept_rows, put_back
 
 
 class Counting(Residual):
@@ -27,7 +27,6 @@ def test_skipping_computes_only_the_rows_kept(batch, rate, rows):
     block = Counting()
     layers.StochasticDepth(block, rate, mode="skip")(torch.randn(batch, 8))
     assert block.rows == rows
-    assert kept_count(batch, rate) == rows
 
 
 @pytest.mark.parametrize(("batch", "rate"), [(1, 0.5), (10, 1.0)])
@@ -35,7 +34,6 @@ def test_rate_1_and_a_batch_of_one_are_masked(batch, rate):
     block, x = Counting(), torch.randn(batch, 8)
     y = layers.StochasticDepth(block, rate, mode="skip")(x)
     assert block.rows == batch
-    assert not skips(batch, rate)
     if rate == 1.0 or torch.equal(y, x):
         torch.testing.assert_close(y, x, rtol=0, atol=0)
     else:

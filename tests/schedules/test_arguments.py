@@ -11,6 +11,8 @@ from thinned import schedules as s
 NAN = float("nan")
 
 WRONG = [
+    (lambda: s.Function(lambda: 0.1), TypeError, r"function of one number, progress, got <"),
+    (lambda: s.as_schedule(lambda a, b: 0.1), TypeError, r"`schedule` to be a function of one"),
     (lambda: s.Constant(1.5), ValueError, r"`rate` to be a rate in \[0, 1\], got 1.5. A rate is"),
     (lambda: s.Constant(-0.1), ValueError, r"`rate` to be a rate in \[0, 1\], got -0.1"),
     (lambda: s.Constant(NAN), ValueError, r"`rate` to be a rate in \[0, 1\], got nan"),
@@ -56,6 +58,7 @@ WRONG = [
     (lambda: s.Function(lambda t: 2 * t), ValueError, r"`<lambda>\(1\)` to be a rate"),
     (lambda: s.Function(lambda t: None), TypeError, r"`<lambda>\(0\)` to be a rate .* got None"),
     (lambda: s.ByWidth(power=-1), ValueError, r"`power` .* got -1"),
+    (lambda: s.Proportional(0.5), TypeError, r"`shares` to be a list or tuple, got 0.5"),
     (lambda: s.Proportional((0.5, 2)), ValueError, r"`shares\[1\]` to be a number .* got 2"),
     (
         lambda: s.Proportional((0.5,)).rates(0.1, []),

@@ -10,6 +10,7 @@ from torch import nn
 
 import thinned
 from helpers import tiny
+from helpers.layer_contract import counting
 from thinned.layers import (
     AlphaDropout,
     DropBlock2d,
@@ -574,15 +575,9 @@ def test_checkpoints_load_both_ways():
 
 
 def test_a_new_rate_at_each_step_compiles_once():
-    torch._dynamo.reset()
     model = Functional()
     edit = thinned.insert(model, example_input=torch.randn(2, 3, 10, 10))
-    graphs = []
-
-    def backend(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
+    backend, graphs = counting()
     compiled = torch.compile(model, backend=backend, fullgraph=True)
     x = torch.randn(2, 3, 10, 10)
     outputs = []

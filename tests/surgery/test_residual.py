@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import thinned
+from helpers.layer_contract import counting
 from thinned.layers import StochasticDepth
 from thinned.surgery._residual_hook import BlockDrop
 
@@ -417,12 +418,7 @@ def test_a_new_rate_at_each_step_under_compile(mode, compiles):
     torch._dynamo.reset()
     model = Chain(PreNorm(), PostNorm())
     edit = insert(model, 0.1, mode=mode)
-    graphs = []
-
-    def backend(graph, _):
-        graphs.append(graph)
-        return graph.forward
-
+    backend, graphs = counting()
     compiled = torch.compile(model, backend=backend, fullgraph=True)
     x = example(16)
     for step in range(30):

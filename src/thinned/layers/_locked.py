@@ -88,12 +88,13 @@ class LockedDropout(RateLayer):
         """Drop features of the sequences ``x`` in training."""
         if not self._drops():
             return x
-        axes = 2 if isinstance(x, PackedSequence) else 3  # packed, those of batch and time are one
-        if x.data.dim() < axes:
-            raise ValueError(_no_sequence(x.data.shape))
         if isinstance(x, PackedSequence):
+            if x.data.dim() < 2:  # the axes of batch and time are one there
+                raise ValueError(_no_sequence(x.data.shape))
             noise = self._noise(x.data, [int(x.batch_sizes[0]), *x.data.shape[1:]])
             return x._replace(data=x.data * noise[packed_rows(x)])
+        if x.dim() < 3:
+            raise ValueError(_no_sequence(x.shape))
         shape = list(x.shape)
         shape[self.time_dim] = 1
         return x * self._noise(x, shape)

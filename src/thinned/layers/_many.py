@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from thinned.layers._counted import CountedLayer
 from thinned.layers._rate import HeldRate, RateLayer, rate_tensor
 
 
@@ -34,6 +35,7 @@ class ManyRates:
         self._held: dict[torch.device, HeldRate] = {}
         self._shares = [1.0] * len(self._layers) if shares is None else list(shares)
         self._shared = shares is not None
+        self._counting = [each for each in self._layers if isinstance(each, CountedLayer)]
 
     @staticmethod
     def takes(layer: object) -> bool:
@@ -47,6 +49,8 @@ class ManyRates:
         else:
             for device, held in self._held.items():
                 held.set(rate, device)
+        for layer in self._counting:
+            layer.note()
 
     def set_each(self, rates: Sequence[float]) -> None:
         """Set one rate a layer, in the order of the layers."""

@@ -7,6 +7,7 @@ rows only (Oquab 2023, DINOv2).
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from thinned._checks import check_choice
 
@@ -56,23 +57,10 @@ def apply_mask(
     return torch.addcmul(x, y - x, noise)
 
 
-def kept_count(batch: int, rate: float) -> int:
-    """Return how many rows *skip* computes: at least one, so that every weight has a gradient.
-
-    Example:
-        >>> kept_count(10, 0.3), kept_count(10, 0.99)
-        (7, 1)
-    """
-    return max(1, round((1.0 - rate) * batch))
-
-
-def skips(batch: int, rate: float) -> bool:
-    """Say if *skip* can be unbiased here: rate 1 and a batch of one must be masked instead."""
-    return batch > 1 and rate < 1.0
-
-
 def kept_rows(x: Tensor, count: int) -> Tensor:
     """Draw ``count`` different rows of ``x``, as indices."""
+    if is_compiling():  # inductor fails on `randperm` where sizes may move
+        return torch.rand(x.shape[0], device=x.device).topk(count).indices
     return torch.randperm(x.shape[0], device=x.device)[:count]
 
 

@@ -6,18 +6,11 @@ from torch import Tensor, nn
 from torch.compiler import is_compiling
 
 from thinned._checks import check_choice
-from thinned.layers._rate import RateLayer
-from thinned.layers._residual import (
-    apply_mask,
-    keep_mask,
-    kept_count,
-    kept_rows,
-    put_back,
-    skips,
-)
+from thinned.layers._counted import CountedLayer
+from thinned.layers._residual import apply_mask, keep_mask, kept_rows, put_back
 
 
-class StochasticDepth(RateLayer):
+class StochasticDepth(CountedLayer):
     r"""Drop a residual block for some samples: they keep the block's input.
 
     .. math:: y = x + \frac{m}{1 - p}\,(\mathrm{block}(x) - x), \quad
@@ -76,9 +69,10 @@ class StochasticDepth(RateLayer):
         self, block: nn.Module, p: float = 0.1, mode: str = "mask", *, scale_by_keep: bool = True
     ) -> None:
         super().__init__()
+        self.mode = check_choice("mode", mode, ("mask", "batch", "skip"))
+        self.counts = mode == "skip"
         self.p = p
         self.block = block
-        self.mode = check_choice("mode", mode, ("mask", "batch", "skip"))
         self.scale_by_keep = scale_by_keep
 
     @classmethod
@@ -90,15 +84,15 @@ class StochasticDepth(RateLayer):
         """Run the block on ``x``, and drop it for some samples in training."""
         if not self._drops():
             return self.block(x, *args, **kwargs)  # type: ignore[no-any-return]  # nn.Module is Any
-        if self.mode == "skip" and skips(x.shape[0], self._p):
-            return self._skip(x, *args, **kwargs)
+        batch = x.shape[0]
+        if self.mode == "skip" and batch > 1 and (count := self.kept_of(batch)) > 0:
+            return self._skip(x, count, *args, **kwargs)
         y = self._checked(x, self.block(x, *args, **kwargs))
         rate = self._rate if is_compiling() else self._p
         keep = keep_mask(x, rate, "batch" if self.mode == "batch" else "row")
         return apply_mask(x, y, keep, rate, scale=self.scale_by_keep)
 
-    def _skip(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        count = kept_count(x.shape[0], self._p)
+    def _skip(self, x: Tensor, count: int, *args: Any, **kwargs: Any) -> Tensor:
         if count == x.shape[0]:
             return self.block(x, *args, **kwargs)  # type: ignore[no-any-return]  # nn.Module is Any
         rows = kept_rows(x, count)

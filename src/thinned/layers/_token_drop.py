@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from thinned._checks import check_count
-from thinned.layers._rate import RateLayer
+from thinned.layers._counted import CountedLayer
 
 
-class TokenDrop(RateLayer):
+class TokenDrop(CountedLayer):
     r"""Keep a random set of each sample's tokens, and always the first ones.
 
     .. math:: y = x_{S}, \quad S = \{1, \ldots, k\} \cup S', \quad
@@ -87,12 +87,14 @@ class TokenDrop(RateLayer):
 
     def forward(self, x: Tensor) -> Any:
         """Drop tokens of ``x`` in training."""
-        if not self.training or self._p == 0.0:
+        if not self._drops():
             return (x, None) if self.return_indices else x
         prefix = self.prefix_tokens
         patches = x.shape[1] - prefix
-        least = 0 if self._p == 1.0 and prefix else 1
-        kept = min(patches, max(least, round((1.0 - self._p) * patches)))
+        kept = self.kept_of(patches)
+        if kept >= patches:
+            return (x, None) if self.return_indices else x
+        kept = kept if prefix else max(1, kept)
         draw = torch.rand(x.shape[0], patches, device=x.device)
         chosen = draw.topk(kept, dim=1).indices.sort(dim=1).values
         index = (chosen + prefix).reshape(*chosen.shape, *[1] * (x.dim() - 2))

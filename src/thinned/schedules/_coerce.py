@@ -1,5 +1,6 @@
 """Whatever a user may write where a schedule is expected."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,12 @@ class Function(Schedule):
 
     def __post_init__(self) -> None:
         """Try the function at both ends."""
+        if not _takes_one(self.function):
+            msg = (
+                "Expected `schedule` to be a function of one number, progress, got "
+                f"{self.function!r}. Write lambda t: 0.3 * t."
+            )
+            raise TypeError(msg)
         self(0.0)
         self(1.0)
 
@@ -48,6 +55,17 @@ class Function(Schedule):
         t = clip(progress)
         name = getattr(self.function, "__name__", type(self.function).__name__)
         return check_rate(f"{name}({t:g})", self.function(t))
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Say whether a function can be called with one argument; some of C do not tell."""
+    try:
+        inspect.signature(function).bind(0.0)
+    except ValueError:
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 def as_schedule(value: Any, *, rate: float = DEFAULT_RATE) -> Schedule:

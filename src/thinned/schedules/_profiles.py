@@ -7,6 +7,8 @@ from typing import Any
 
 from thinned._checks import check_choice, check_number, check_rate
 
+from ._steps import check_items
+
 
 @dataclass(frozen=True)
 class Profile(ABC):
@@ -151,7 +153,8 @@ class Proportional(_Shared):
 
     def __post_init__(self) -> None:
         """Check the shares."""
-        checked = (check_number(f"shares[{i}]", s, 0.0, 1.0) for i, s in enumerate(self.shares))
+        items = check_items("shares", self.shares, "(0.5, 1.0)")
+        checked = (check_number(f"shares[{i}]", s, 0.0, 1.0) for i, s in enumerate(items))
         object.__setattr__(self, "shares", tuple(checked))
 
     def fixed_shares(self, widths: Sequence[int | None]) -> tuple[float, ...]:

@@ -8,20 +8,13 @@ from torch.compiler import is_compiling
 from torch.utils._pytree import tree_map_only
 from torch.utils.hooks import RemovableHandle
 
-from thinned.layers._rate import RateLayer
-from thinned.layers._residual import (
-    apply_mask,
-    keep_mask,
-    kept_count,
-    kept_rows,
-    put_back,
-    skips,
-)
+from thinned.layers._counted import CountedLayer
+from thinned.layers._residual import apply_mask, keep_mask, kept_rows, put_back
 from thinned.surgery._argument import picked, place_and_name
 from thinned.surgery._inserted import Inserted, rebuild
 
 
-class BlockDrop(RateLayer):
+class BlockDrop(CountedLayer):
     r"""Drops a residual block for some samples: they keep what the block was given.
 
     .. math:: y = x + \frac{m}{1 - p}\,(\mathrm{block}(x) - x), \quad m \sim \mathrm{Bernoulli}(1 -
@@ -43,8 +36,9 @@ class BlockDrop(RateLayer):
 
     def __init__(self, p: float, mode: str, scale_by_keep: bool, batch_dim: int) -> None:
         super().__init__()
-        self.p = p
         self.mode = mode
+        self.counts = mode == "skip"
+        self.p = p
         self.scale_by_keep = scale_by_keep
         self.batch_dim = batch_dim
 
@@ -102,9 +96,9 @@ class AroundBlock(Inserted):
         axis = self.layer.batch_dim
         if not self.is_on(host) or not isinstance(x, Tensor) or not _can_cut((args, kwargs)):
             return None
-        batch, rate = x.shape[axis], self.layer.p
-        count = kept_count(batch, rate)
-        if not skips(batch, rate) or count == batch:
+        batch = x.shape[axis]
+        count = self.layer.kept_of(batch)
+        if batch < 2 or count in (0, batch):
             return None
         rows = kept_rows(x.movedim(axis, 0), count)
 
@@ -143,7 +137,7 @@ class AroundBlock(Inserted):
         """Say whether skipping would have computed all rows, since a share rounds to none."""
         x = picked(args, kwargs, *self._either)
         batch = x.shape[self.layer.batch_dim] if isinstance(x, Tensor) else 0
-        return skips(batch, self.layer.p) and kept_count(batch, self.layer.p) == batch
+        return batch > 1 and self.layer.kept_of(batch) == batch
 
     def _put_back(self, x: Tensor, rows: Tensor, y: Tensor) -> Tensor:
         axis = self.layer.batch_dim
