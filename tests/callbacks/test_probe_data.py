@@ -3,6 +3,7 @@
 import math
 import random
 from collections import UserDict
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from helpers import probing
 from thinned import ThinnedWarning
 from thinned.callbacks import OverfittingMonitor
 from thinned.callbacks._probe_data import Recorder, _equal, augments, choose, pool
+from thinned.callbacks._probe_mark import mark_of
 
 PL = probing.lightning()
 Plain = probing.module_class(PL)
@@ -319,6 +321,20 @@ def test_own_names_for_several_loaders_pair_where_they_can():
     assert keys == ["overfit/gap/loss_0"]
 
 
+def test_a_key_that_a_callback_logs_is_measured_where_the_callback_is_kept():
+    class Logs(PL.Callback):
+        def on_validation_batch_end(self, trainer, module, outputs, batch, *_):
+            module.log("its_loss", module.loss(batch))
+
+    with pytest.warns(ThinnedWarning, match=r"in validation_step; or .*keep=\[callback\]"):
+        probing.fit(PL, probing.build(Plain), [Logs(), OverfittingMonitor("its_loss")])
+    logs = Logs()
+    monitor = OverfittingMonitor("its_loss", keep=[logs])
+    probing.fit(PL, probing.build(Plain), [logs, monitor])
+    row = monitor.history[-1]
+    assert row["overfit/gap/its_loss"] == row["overfit/gap/val_loss"]
+
+
 def test_a_watched_key_that_the_probe_cannot_measure_is_told():
     class Named(Plain):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
@@ -330,6 +346,38 @@ def test_a_watched_key_that_the_probe_cannot_measure_is_told():
     ) as all_:
         probing.fit(PL, probing.build(Named), [OverfittingMonitor("loss_1")], val=loaders)
     assert sum("no verdict" in str(each.message) for each in all_) == 1
+
+
+@dataclass
+class Pair:
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+def test_a_batch_that_is_a_dataclass_counts_its_samples_and_is_copied():
+    recorder, batch = Recorder(6), Pair(torch.ones(4, 2), torch.zeros(4))
+    for _ in range(3):
+        recorder.record(batch)
+    batch.x.mul_(0)
+    kept = list(recorder.freeze())
+    assert [len(each.x) for each in kept] == [4, 4]
+    assert all(each.x.min() == 1.0 for each in kept)
+    assert mark_of(kept) != mark_of([batch, batch])
+
+
+def test_augmentation_is_seen_in_batches_that_are_dataclasses():
+    def collated(samples):
+        return Pair(*map(torch.stack, zip(*samples, strict=True)))
+
+    class Noisy(TensorDataset):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return x + torch.randn(()), y
+
+    plain = TensorDataset(torch.ones(4, 2), torch.zeros(4))
+    for dataset, moves in ((plain, False), (Noisy(*plain.tensors), True)):
+        loader = DataLoader(dataset, collate_fn=collated)
+        assert augments(loader, range(4), 0) == moves
 
 
 def test_a_mapping_that_is_no_dict_is_kept_as_one():

@@ -16,7 +16,7 @@ from . import _monitor_rows as rows
 from . import _monitor_show as show
 from ._lightning import progress
 from ._log_values import publish, send
-from ._monitor_keys import in_front, refuse_second, stale_between, watched
+from ._monitor_keys import in_front, refuse_second, stale_between, unmeasured, watched
 from ._monitor_rows import Row
 from ._probe import Probe, Reading, merged
 from ._probe_lightning import (
@@ -204,7 +204,7 @@ class OverfittingMonitor(pl.Callback):
             row["rate"] = self._noise.rate
         if self._is_due(trainer):
             found = rows.measured(validation, self._measure(trainer, pl_module))
-            self._look_for_gap(validation, found)
+            self._look_for_gap(validation, found, len(val_loaders(trainer)))
             row |= found
         row |= rows.robustness(validation, self._shifted)
         self._validations += 1
@@ -271,13 +271,12 @@ class OverfittingMonitor(pl.Callback):
             )
             return Reading()
 
-    def _look_for_gap(self, validation: Mapping[str, float], found: Row) -> None:
+    def _look_for_gap(self, validation: Mapping[str, float], found: Row, loaders: int) -> None:
         """Say so, once, if the probe measures other keys, but not the watched one."""
         lost = found and self.monitor in validation and f"overfit/probe/{self.monitor}" not in found
         if lost and not self._lost:
             self._lost = True
-            said = "so there is no verdict. It stands for the first loader: watch a key of that."
-            self._warn(f"The probe does not log {self.monitor!r}, {said}")
+            self._warn(unmeasured(self.monitor, loaders))
 
     def _judge(self, validation: Mapping[str, float]) -> Row:
         if self.monitor is not None and self.monitor in validation:

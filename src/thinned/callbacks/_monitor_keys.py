@@ -131,6 +131,17 @@ def stale_between(trainer: Any, every: int) -> str:
     )
 
 
+def unmeasured(monitor: str | None, loaders: int) -> str:
+    """Say why the probe does not measure the watched key, by the number of validation loaders."""
+    why = (
+        "It stands for the first loader: watch a key of that."
+        if loaders > 1
+        else "Log it in validation_step; or pass the callback that logs it: "
+        "OverfittingMonitor(keep=[callback])."
+    )
+    return f"The probe does not log {monitor!r}, so there is no verdict. {why}"
+
+
 def refuse_second(trainer: Any, kind: type[Any]) -> None:
     """Refuse two monitors in one trainer: their probes and verdicts would share the logged keys.
 

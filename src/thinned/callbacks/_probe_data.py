@@ -4,9 +4,11 @@ import copy
 import itertools
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -135,9 +137,16 @@ class Recorder:
 
     def record(self, batch: Any) -> None:
         """Keep a copy of a batch on the CPU, until there are enough."""
-        if self._count < self.samples:
-            self.batches.append(_to_cpu(batch))
-            self._count += _rows(batch)
+        if self._count >= self.samples:
+            return
+        sizes = []
+
+        def kept(tensor: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(tensor) if tensor.ndim else 1)
+            return tensor.detach().to("cpu", copy=True)
+
+        self.batches.append(apply_to_collection(batch, torch.Tensor, kept))
+        self._count += next((size for size in sizes if size > 1), 1)
 
     def freeze(self) -> DataLoader[Any]:
         """Stop keeping, and return a loader of the batches."""
@@ -221,12 +230,20 @@ def _twin(sampler: Any, dataset: Any) -> Any:
         raise TypeError(msg) from error
 
 
-def _flat(value: Any) -> list[Any]:
+def parts(value: Any) -> list[Any] | None:
+    """Return what a collection holds, or the fields of a dataclass; None of anything else."""
     if isinstance(value, Mapping):
-        return [leaf for v in value.values() for leaf in _flat(v)]
+        return list(value.values())
     if isinstance(value, list | tuple):
-        return [leaf for v in value for leaf in _flat(v)]
-    return [value]
+        return list(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in fields(value)]
+    return None
+
+
+def _flat(value: Any) -> list[Any]:
+    held = parts(value)
+    return [value] if held is None else [leaf for each in held for leaf in _flat(each)]
 
 
 def _same(one: list[Any], other: list[Any]) -> bool:
@@ -246,26 +263,5 @@ def _equal(one: Any, other: Any) -> bool:
             return True
 
 
-def _rows(batch: Any) -> int:
-    if isinstance(batch, torch.Tensor):
-        return batch.shape[0] if batch.ndim else 1
-    parts = batch.values() if isinstance(batch, Mapping) else batch
-    if isinstance(parts, str | bytes) or not isinstance(parts, Iterable):
-        return 1
-    return next((n for n in map(_rows, parts) if n > 1), 1)
-
-
 def _as_is(batch: Any) -> Any:
     return batch
-
-
-def _to_cpu(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):  # also one of a tokenizer, which is no dict
-        kind: Any = type(value)
-        return kind({k: _to_cpu(v) for k, v in value.items()})
-    if isinstance(value, tuple):
-        parts = [_to_cpu(v) for v in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return [_to_cpu(v) for v in value] if isinstance(value, list) else value

@@ -2,7 +2,6 @@
 
 import warnings
 import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from thinned._errors import ThinnedWarning
 from thinned.metrics._verdict_features import NEW_PROBE
 
-from ._probe_data import CLEAN_LOADER
+from ._probe_data import CLEAN_LOADER, parts
 
 
 def mark_of(value: Any) -> int:
@@ -52,10 +51,9 @@ def _mark(value: Any, mark: int) -> int:
             return mark
         raw: Any = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         return zlib.crc32(raw, mark)
-    if isinstance(value, Mapping):
-        return _mark(list(value.values()), mark)
-    if isinstance(value, list | tuple | range):
-        for each in value:
+    held = parts(value)
+    if held is not None:
+        for each in held:
             mark = _mark(each, mark)
         return mark
     if isinstance(value, np.ndarray):
