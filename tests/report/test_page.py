@@ -146,6 +146,19 @@ def test_a_steep_beginning_does_not_flatten_the_curve(tmp_path, metric, values, 
     assert shown is axis is None or shown == pytest.approx(axis)
 
 
+def test_a_training_metric_above_validation_is_on_the_axis(tmp_path):
+    train = [6.0, 3.0, 1.6, 1.5, 1.45, 1.5, 1.55]
+    rows = [
+        MetricRow(i, i, {"val_loss": v, "train_loss": t})
+        for i, (v, t) in enumerate(zip(FALLS, train, strict=True))
+    ]
+    low, high = run_figures(Record(tmp_path, metrics=rows))["learning"][0]["layout"]["yaxis"][
+        "range"
+    ]
+    assert low < 0.45
+    assert 1.6 < high < 3.0
+
+
 @pytest.mark.parametrize("steep", [True, False])
 def test_learning_curves_without_their_steep_beginning(tmp_path, steep):
     records.write_sweep(tmp_path, {"none": {1: 0.5, 2: 0.6}, "late": {1: 0.4, 2: 0.5}})

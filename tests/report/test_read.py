@@ -94,7 +94,15 @@ def test_the_verdict_by_the_naive_gap_is_less_sure(tmp_path):
     said = judge(read_run(write_csv(tmp_path / "a", overfitted_rows())))
     assert said.word == "overfitting"
     assert said.confidence <= 0.8
-    assert any("naive" in line for line in said.evidence)
+    assert "above train_loss as logged." in said.evidence[1]
+    assert "training was measured with dropout on, and while the model" in said.evidence[2]
+
+
+def test_a_naive_gap_without_dropout_is_none_of_dropout(tmp_path):
+    folder = write_csv(tmp_path / "a", overfitted_rows())
+    (folder / "hparams.yaml").write_text("dropout: 0.0\n")
+    said = judge(read_run(folder))
+    assert "training was measured while the model still changed" in said.evidence[2]
 
 
 def test_exit_code_for_a_run_made_without_us(tmp_path):

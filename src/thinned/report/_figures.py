@@ -131,7 +131,7 @@ def learning(record: Record, metric: str, mode: str, marks: Iterable[Figure]) ->
         lines.append(line("training probe", probe, "@probe"))
     lines.append(line("validation", record.series(metric), "@validation"))
     drawn = layout("epoch", metric, marks)
-    shown = [record.series(key) for key in (f"overfit/probe/{metric}", metric)]
+    shown = [record.series(train or ""), probe, record.series(metric)]
     if (axis := without_beginning(shown, mode)) is not None:
         drawn["yaxis"]["range"] = axis
     return {"data": lines, "layout": drawn}

@@ -10,7 +10,7 @@ from thinned.metrics._verdict import CONFIDENT, VERDICTS, Verdict, verdict
 from thinned.report._arms import Comparison
 from thinned.report._choices import flat
 from thinned.report._course import Course, course, diverged, main_metric, train_key
-from thinned.report._format import short, signed
+from thinned.report._format import short
 from thinned.report._record import Record, ended
 
 NAIVE = 0.8  # what a verdict by the naive gap is worth of one by the fair gap; not calibrated
@@ -59,7 +59,7 @@ def judge(record: Record) -> Verdict | None:
         return None
     naive = [{**row, probe: row[train]} for row in rows if train in row]
     said = verdict(naive, metric, went.mode)
-    evidence, confidence = _naive_evidence(record, went, train), NAIVE * said.confidence
+    evidence, confidence = _naive_evidence(record, went, train, rate), NAIVE * said.confidence
     if confidence < CONFIDENT:
         return Verdict(VERDICTS[0], confidence, evidence, _MEASURE)
     action = said.action
@@ -126,16 +126,24 @@ def _rate_if_known(record: Record) -> float | None:
     return rates[0] if rates else None
 
 
-def _naive_evidence(record: Record, went: Course, train: str) -> tuple[str, ...]:
+def _naive_evidence(
+    record: Record, went: Course, train: str, rate: float | None
+) -> tuple[str, ...]:
     last = next(row for row in reversed(record.metrics) if train in row.values)
     naive = last.values.get(went.metric, math.nan) - last.values[train]
     ended = f"{went.metric} ended at {short(went.last)}, best {short(went.best)}"
-    why = (
-        "That gap is the naive one: training was measured with dropout on, and while the model "
-        "still changed, so the true gap is larger. The confidence is lowered for that."
+    how = (
+        "while the model still changed"
+        if rate == 0.0
+        else "with dropout on, and while the model still changed"
     )
+    why = (
+        f"That gap is the naive one: training was measured {how}, so the true gap is larger. "
+        "The confidence is lowered for that."
+    )
+    side = "below" if naive < 0.0 else "above"
     return (
         f"{ended} at epoch {short(went.best_epoch, 3)}.",
-        f"It is {signed(naive)} from {train} as logged at the end.",
+        f"At the end it was {short(abs(naive), 3)} {side} {train} as logged.",
         why,
     )
