@@ -50,6 +50,22 @@ WRONG = [
     ("model.dropout=0.3", "`model.dropout=0.3` has no effect", "schedule=none"),
     ("schedule=constant schedule.rate=0.3 callbacks=none", "`schedule=constant` has no effect", ""),
     ("schedule.end=0.3 callbacks=adaptive", "`schedule.end=0.3` has no effect", "schedule=none"),
+    (
+        "search=rates",
+        "`search=rates` has no effect in a single run.",
+        "thinned train -m search=rates",
+    ),
+    # jobs of several processes that Lightning would start by repeating the whole multirun
+    (
+        "-m search=rates trainer=ddp",
+        "Expected one process a job, got 2: each would search by itself.",
+        "trainer.devices=1 or trainer.strategy=ddp_spawn",
+    ),
+    (
+        "-m seed=1,2 trainer=ddp hydra/launcher=joblib",
+        "Expected one process a job, got 2: what JoblibLauncher runs cannot start the others.",
+        "trainer.devices=1 or hydra/launcher=basic",
+    ),
     # a node replaced by a value, a value that is missing
     (
         "callbacks.dropout=linear",
@@ -59,6 +75,9 @@ WRONG = [
     ("checkpoint=false", "Expected `checkpoint` to be a mapping or null, got False.", ""),
     ("schedule.end=???", "Missing value: `schedule.end`.", ""),
     ("~schedule.end", "Missing value: `schedule.end`. It has to be a number in [0, 1].", ""),
+    ("~schedule", "Missing value: `schedule`. It has to be a mapping.", ""),
+    ("~model", "Missing value: `model`. It has to be a mapping.", ""),
+    ("~seed", "Missing value: `seed`. It has to be a whole number in [0, 4294967295].", ""),
     ("ckpt_path=nowhere.ckpt", "Expected `ckpt_path` to be a checkpoint, found none", "last.ckpt"),
     ("ckpt_path=best.ckpt", "Expected `ckpt_path` to be a checkpoint, found none", "best.ckpt"),
     ("ckpt_path=lastt", "Expected `ckpt_path` to be a checkpoint, found none", "at 'lastt'"),

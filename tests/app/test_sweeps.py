@@ -115,6 +115,35 @@ def test_halving_stops_the_worse_jobs_of_a_grid(train):
     assert "3 of 3 jobs done, 2 stopped early" in err
 
 
+def test_a_trial_that_halving_stops_is_pruned_to_optuna(train):
+    import optuna
+
+    before = optuna.study.Study.tell
+    code, err = train(
+        "-m",
+        *FAST,
+        "search=rates",
+        "hydra.sweeper.sampler.seed=1",  # 1e-9, 0.01, 1e-8: the last is stopped
+        "trainer.max_epochs=6",
+        "callbacks=[dropout,halving]",
+        "callbacks.halving.first=2",
+        "callbacks.halving.reduction=2",
+        "schedule.body=0.1",
+        "schedule.head=0.2",
+        "optimizer.lr=0.01,1e-9,1e-8",
+        "hydra.sweeper.n_trials=3",
+    )
+    assert code == 0, err
+    assert optuna.study.Study.tell is before
+    stopped = [status["stopped_at"] for status in statuses()]
+    assert sum(epochs is not None for epochs in stopped) > 0
+    for trial, epochs, status in zip(_study().trials, stopped, statuses(), strict=True):
+        assert trial.state.name == ("COMPLETE" if epochs is None else "PRUNED")
+        value = status["metrics"]["val_loss"]
+        assert trial.value == value
+        assert trial.intermediate_values == ({} if epochs is None else {epochs: value})
+
+
 @pytest.mark.multiprocess
 def test_joblib_gives_each_job_a_folder_and_a_wandb_run_of_its_own():
     from helpers.wandb_files import read_offline

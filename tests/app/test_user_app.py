@@ -78,7 +78,7 @@ SHARED = [
     (group, path.stem)
     for group in ("callbacks", "schedule", "variant")
     for path in sorted((conf_dir() / group).glob("*.yaml"))
-    if path.stem not in {"none", "halving"}
+    if path.stem != "none"
 ]
 
 

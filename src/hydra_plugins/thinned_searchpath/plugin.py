@@ -55,8 +55,10 @@ class ThinnedConfigSource(ConfigSource):
         return self._files().list(_inside(config_path), results_filter)
 
     def _files(self) -> FileConfigSource:
+        from thinned.app import _resolvers
         from thinned.app._conf import conf_dir
 
+        _resolvers.register()  # what the files' interpolations mean
         return FileConfigSource(self.provider, f"file://{conf_dir()}")
 
     @staticmethod

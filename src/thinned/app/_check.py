@@ -25,32 +25,34 @@ Schema = Mapping[str, Field]
 RESERVED = {"_target_", "_partial_", "_args_", "_convert_", "_recursive_"}
 OPEN = "**"  # the key of a schema whose component takes any further argument
 
-_ANY = Field(("mapping",))
-_TEXT = Field(("string",))
-_OPTIONAL = Field(("string", "null"))
+_ANY = Field(("mapping",), required=True)
+_TEXT = Field(("string",), required=True)
+_FLAG = Field(("boolean",), required=True)
+_OPTIONAL = Field(("string", "null"), required=True)
 
 # The top of conf/train.yaml.
 _ROOT: Schema = {
     "name": _TEXT,
     "group": _OPTIONAL,
-    "seed": Field(("integer",), low=0, high=2**32 - 1),
-    "threads": Field(("integer", "null"), low=1),
+    "seed": Field(("integer",), low=0, high=2**32 - 1, required=True),
+    "threads": Field(("integer", "null"), low=1, required=True),
     "ckpt_path": _OPTIONAL,
-    "test": Field(("boolean",)),
-    "pages": Field(("boolean",)),
-    "objective": Field(("string", "list")),
-    "allow_targets": Field(("list",)),
+    "test": _FLAG,
+    "pages": _FLAG,
+    "objective": Field(("string", "list"), required=True),
+    "allow_targets": Field(("list",), required=True),
     "data": _ANY,
     "model": _ANY,
     "optimizer": _ANY,
     "schedule": _ANY,
     "callbacks": _ANY,
-    "checkpoint": Field(("mapping", "null")),
+    "checkpoint": Field(("mapping", "null"), required=True),
     "trainer": _ANY,
     "logger": _ANY,
 }
 _BY_WORD = ("best", "last", "hpc", "registry")  # alone, what Lightning finds by itself
 _SCHEDULE = re.compile(r"[+~]*schedule(\.[^=]*)?(=|$)")
+_SEARCH = re.compile(r"search=(?!none$)")
 _ONE_NODE = ("data", "model", "optimizer", "checkpoint", "trainer")
 _MANY_NODES = ("callbacks", "logger")
 
@@ -81,6 +83,17 @@ def check_config(cfg: DictConfig, typed: Sequence[str] = ()) -> dict[str, Any]:
     _check_own_rate(plain)
     _check_schedule_is_used(plain, typed)
     return plain
+
+
+def check_single(typed: Sequence[str]) -> None:
+    """Refuse a search that was asked for without ``-m``: a single run searches nothing.
+
+    Raises:
+        ConfigError: with the word to add.
+    """
+    for word in filter(_SEARCH.match, typed):
+        msg = f"`{word}` has no effect in a single run. Add -m: thinned train -m {word}."
+        raise ConfigError(msg)
 
 
 def _check_checkpoint(path: str | None) -> None:
@@ -144,7 +157,8 @@ def _check_fields(key: str, content: Mapping[str, Any], schema: Schema) -> None:
             raise ConfigError(msg + nearest(value, choices))
     for name, field in schema.items():
         if field.required and not partial and name not in content:
-            msg = f"Missing value: `{key}.{name}`. It has to be {field.expected()}."
+            path = f"{key}.{name}" if key else name
+            msg = f"Missing value: `{path}`. It has to be {field.expected()}."
             raise ConfigError(msg)
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +17,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ._errors import ConfigError
+from ._processes import check_processes
 from ._status import NAME, read_status
-from ._study import StudyDone, prepare
+from ._study import StudyDone, is_optuna, prepare
+from ._study_pruned import stopped_are_pruned
 from ._study_space import overrides
 
 _EVERY = 0.5  # seconds between two looks
@@ -35,6 +37,7 @@ class SweepProgress(Callback):
         """Put the study in order, and begin to follow."""
         stop()
         try:
+            check_processes(config)
             earlier = prepare(config)
         except (ConfigError, StudyDone) as error:
             raise Stop from error
@@ -42,16 +45,20 @@ class SweepProgress(Callback):
         # The name of a job's folder has the job's number, which is not known yet; its depth is.
         plain = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweep, resolve=False))
         depth = len(Path(plain["subdir"]).parts)
-        pattern = "/".join(["*"] * depth)
+        pattern = "/".join([*["*"] * depth, NAME])
+        if is_optuna(config):
+            _until_stopped.enter_context(stopped_are_pruned(folder, pattern))
         _running.append(Follower(folder, count_jobs(config), pattern, earlier))
         _running[0].start()
 
 
 _running: list["Follower"] = []
+_until_stopped = ExitStack()
 
 
 def stop() -> "Follower | None":
     """End the display, if there is one, and return what it followed."""
+    _until_stopped.close()
     if not _running:
         return None
     follower = _running.pop()
@@ -74,17 +81,17 @@ class Follower(threading.Thread):
     Args:
         folder: of the sweep.
         total: number of jobs.
-        pattern: where a job's folder lies below it.
+        pattern: where a job's status lies below it.
         earlier: the folders that the same study had before.
     """
 
     def __init__(
-        self, folder: Path, total: int, pattern: str = "*", earlier: Iterable[str] = ()
+        self, folder: Path, total: int, pattern: str = f"*/{NAME}", earlier: Iterable[str] = ()
     ) -> None:
         super().__init__(daemon=True, name="sweep progress")
         self.folder, self.total, self.earlier = folder, total, tuple(earlier)
         self.jobs: dict[str, dict[str, Any]] = {}
-        self._pattern = f"{pattern}/{NAME}"
+        self._pattern = pattern
         self._began = time.time()
         self._over = threading.Event()
 

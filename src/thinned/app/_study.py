@@ -33,6 +33,11 @@ class StudyDone(Exception):  # noqa: N818  # no error: there is nothing left to 
     """All trials that were asked for are there; the message says how to get more."""
 
 
+def is_optuna(config: DictConfig) -> bool:
+    """Whether Optuna's sweeper runs the multirun."""
+    return bool(config.hydra.sweeper.get("_target_") == _SWEEPER)
+
+
 def prepare(config: DictConfig) -> list[str]:
     """Put a stored study in order and fit the sweeper's configuration to what it holds.
 
@@ -51,7 +56,7 @@ def prepare(config: DictConfig) -> list[str]:
         StudyDone: if no trial is missing.
     """
     sweeper = config.hydra.sweeper
-    if sweeper.get("_target_") != _SWEEPER or not sweeper.get("storage"):
+    if not is_optuna(config) or not sweeper.get("storage"):
         return []
     if sweeper.n_trials < 1:
         msg = f"Expected `hydra.sweeper.n_trials` to be at least 1, got {sweeper.n_trials}."

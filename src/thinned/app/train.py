@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from . import _progress, _resolvers
-from ._check import check_config
+from ._check import check_config, check_single
 from ._conf import MAIN, conf_dir, groups
 from ._errors import ConfigError, check_choices, explain
 from ._status import NAME, JobStatus
@@ -89,6 +89,8 @@ def job(cfg: DictConfig) -> Any:
         sys.path.append(hydra_cfg.runtime.cwd)
     status = JobStatus(hydra_cfg.runtime.output_dir, list(hydra_cfg.overrides.task))
     try:
+        if hydra_cfg.mode is RunMode.RUN:
+            check_single(hydra_cfg.overrides.task)
         plain = check_config(cfg, list(hydra_cfg.overrides.task))
         from ._job import run
 
