@@ -125,12 +125,20 @@ def test_what_has_no_twin_moves_in_few_levels_and_never_falls_back_to_eager(sche
     seen = Dropped(lambda module: module.net._orig_mod[1])
     scheduler = DropoutScheduler(schedule, include="*")
     tiny.fit([scheduler, seen], module=model, train=tiny.loader(400, 8), val=False)
-    assert 2 < len(counter.graphs) <= 4
-    assert len(set(seen.rates)) <= 4
+    assert len(counter.graphs) == 3
+    assert len(set(seen.rates)) == 3
     assert seen.rates[-1] == end
     assert seen.shares == pytest.approx(seen.rates, abs=0.05)
     asked = [schedule(k / 49) for k in range(50)]
-    assert max(abs(a - b) for a, b in zip(asked, seen.rates, strict=True)) < 0.2
+    assert max(abs(a - b) for a, b in zip(asked, seen.rates, strict=True)) < 0.25
+
+
+def test_what_has_no_twin_stays_compiled_with_validation_and_a_probe_of_another_batch_size():
+    model = Compiled(Own(0.5), Counter())
+    callbacks = [DropoutScheduler(Linear(0.0, 0.9)), OverfittingMonitor("val_loss", probe=0.1)]
+    train, val = tiny.loader(61), tiny.loader(30)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        tiny.fit(callbacks, module=model, train=train, val=val, max_epochs=6)
 
 
 def test_with_every_callback():

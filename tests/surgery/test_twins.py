@@ -243,13 +243,13 @@ def test_what_cannot_be_exchanged_moves_in_few_levels(count_graphs):
     net = Held()
     compiled = torch.compile(net, backend=count_graphs)
     sites = find_sites(compiled)
-    assert [site.note for site in sites] == ["compiled: its rate takes at most 4 values"] * 2
-    assert "at most 4 values" in str(sites)
+    assert [site.note for site in sites] == ["compiled: its rate takes at most 3 values"] * 2
+    assert "at most 3 values" in str(sites)
     x = torch.randn(2, 3, 8)
     held = []
-    few_values = pytest.warns(ThinnedWarning, match="at most 4 values, and is .* instead of")
+    few_values = pytest.warns(ThinnedWarning, match="at most 3 values, and is .* instead of")
     for step in range(101):
-        with few_values if step % 25 or step == 100 else nullcontext():
+        with few_values if step % 34 else nullcontext():
             set_rate(compiled, 0.004 * step)
         compiled.train()
         compiled(x)
@@ -257,9 +257,9 @@ def test_what_cannot_be_exchanged_moves_in_few_levels(count_graphs):
         compiled(x)
         held.append(net.attention_dropout)
         assert net.read.p == net.attention_dropout
-    assert len(set(held)) <= 4
-    assert count_graphs.graphs <= 8
-    assert max(abs(rate - 0.004 * step) for step, rate in enumerate(held)) <= 0.11
+    assert len(set(held)) == 3
+    assert count_graphs.graphs == 6
+    assert max(abs(rate - 0.004 * step) for step, rate in enumerate(held)) <= 0.14
 
 
 def test_what_was_left_out_says_why():
@@ -273,9 +273,9 @@ def test_what_was_left_out_says_why():
 
 def test_levels_keep_a_place_for_zero():
     levels = Levels(0.5)
-    assert levels.most == 4
+    assert levels.most == 3
     asked = [0.4, 0.35, 0.3, 0.2, 0.1, 0.0, 0.5]
-    assert [levels.nearest(rate) for rate in asked] == [0.4, 0.4, 0.3, 0.3, 0.3, 0.0, 0.5]
+    assert [levels.nearest(rate) for rate in asked] == [0.5, 0.35, 0.35, 0.35, 0.35, 0.0, 0.5]
 
 
 def test_levels_can_be_planned():
@@ -288,7 +288,7 @@ def test_levels_can_be_planned():
         0.25,
         0.25,
     ]
-    with pytest.raises(ValueError, match=r"at most 4 rates .* got 5"):
+    with pytest.raises(ValueError, match=r"at most 3 rates .* got 5"):
         levels.plan([0.1, 0.2, 0.3, 0.4, 0.5])
     with pytest.raises(ValueError, match="Expected `rates` to be a rate"):
         levels.plan([math.nan])
@@ -296,7 +296,7 @@ def test_levels_can_be_planned():
 
 def test_a_higher_limit_gives_more_levels():
     with torch._dynamo.config.patch(recompile_limit=64):
-        assert Levels(0.0).most == 32
+        assert Levels(0.0).most == 31
 
 
 def test_recurrent_layers_are_left_alone(count_graphs):

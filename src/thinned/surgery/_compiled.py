@@ -41,8 +41,10 @@ class Levels:
 
     There a rate that is held as a Python float is burnt into the graph: each new value compiles
     anew, and torch gives up (it runs eagerly from then on, silently) after ``recompile_limit``
-    graphs. A model that is validated between needs two graphs a value. So half of the limit is how
-    many values are taken, what is asked for is set to the nearest, and 0 is always among them.
+    graphs. A model that is validated between needs two graphs a value, and two more for the sanity
+    check at the rate it came with and for batches of another size. So one less than half of the
+    limit is how many values are taken, what is asked for is set to the nearest, and 0 is always
+    among them.
 
     Args:
         first: the rate at which the model was found.
@@ -55,7 +57,7 @@ class Levels:
     @property
     def most(self) -> int:
         """How many values there may be."""
-        return max(2, int(dynamo_config.recompile_limit) // 2)
+        return max(2, int(dynamo_config.recompile_limit) // 2 - 1)
 
     @property
     def gap(self) -> float:
