@@ -40,6 +40,32 @@ def test_another_fit_begins_anew_and_a_longer_one_goes_on():
     assert adaptive.history[2]["rate"] == adaptive.history[1]["next_rate"]
 
 
+@pytest.mark.parametrize(
+    ("stopping", "uncertain"),
+    [
+        ({"patience": 59}, True),
+        ({"patience": 60}, False),  # it cannot stop before the end
+        ({"patience": 60, "stopping_threshold": -1.0}, True),
+    ],
+)
+def test_a_plan_that_early_stopping_may_cut_short_does_not_count(stopping, uncertain):
+    adaptive, law = AdaptiveDropout(), AdaptiveLaw()
+    stop = pl.callbacks.EarlyStopping("val_loss", **stopping)
+    tiny.fit([adaptive, stop], module=Kept(), max_epochs=60)
+    state, last = law.begin(None if uncertain else 60, 3), 60 * adaptive.history[0]["batches"] - 1
+    for row in adaptive.history:
+        assert row["rate"] == state.rate
+        losses = {key: row[key] for key in ("train_loss", "val_loss", "first_loss") if key in row}
+        state = law.step(
+            state,
+            **losses,
+            log_temperature=row["log_temperature"],
+            progress=None if uncertain else min(1.0, row["batches"] / last),
+        )
+    assert (adaptive.history[0]["rate"] == 0.5) == uncertain
+    assert adaptive.rate == state.rate
+
+
 def resumable(folder, loader, **options):
     adaptive = AdaptiveDropout()
     save = tiny.saver(folder, filename="{epoch}-{step}", **options.pop("save", {}))

@@ -18,7 +18,7 @@ from ._adaptive_law import AdaptiveLaw, AdaptiveState
 from ._adaptive_row import seen_by, tell
 from ._groups import make_groups
 from ._highest import highest as highest_for
-from ._lightning import planned_passes, progress, renews_batch_norm
+from ._lightning import may_stop_early, planned_passes, progress, renews_batch_norm
 from ._monitor_keys import in_front
 from ._ranks import decorrelate
 from ._rate_callback import RateCallback
@@ -31,13 +31,14 @@ from ._two_losses import TwoLosses
 class AdaptiveDropout(RateCallback):
     """Find the dropout rate in one run: no rate to choose, and no sweep.
 
-    It begins with a rate that suits the number of epochs and of classes. Each validation then says
-    whether the network is surer than it is right, by the temperature that its outputs would need,
-    and the rate of all chosen sites moves; see ``docs/adaptive.md`` for the law. That is read off
-    your own validation; only where the loss is not that of the plain outputs and labels (label
-    smoothing, a loss of your own) does it run twice more. Every decision is logged, is in
-    ``history``, is resumed from a checkpoint, and can be replayed. On ten small tasks it ended 1.0%
-    below the best constant rate's test loss on average, 2.8% above it at worst.
+    It begins with a rate that suits the number of epochs and of classes (or 0.5, if EarlyStopping
+    makes the end uncertain). Each validation then says whether the network is surer than it is
+    right, by the temperature that its outputs would need, and the rate of all chosen sites moves;
+    see ``docs/adaptive.md`` for the law. That is read off your own validation; only where the loss
+    is not that of the plain outputs and labels (label smoothing, a loss of your own) does it run
+    twice more. Every decision is logged, is in ``history``, is resumed from a checkpoint, and can
+    be replayed. On ten small tasks it ended 1.0% below the best constant rate's test loss on
+    average, 2.8% above it at worst.
 
     Validation data that a rate was fitted to is not clean any more: report on a test split. To keep
     the validation split clean too, give a control split as a second validation loader and name it,
@@ -113,6 +114,7 @@ class AdaptiveDropout(RateCallback):
         self._temperature = Temperature(type(self).__name__)
         self._loaded: list[list[float]] | None = None
         self._planned: int | None = None
+        self._open = False  # whether the end is not certain
 
     @property
     def monitor(self) -> str | None:
@@ -132,12 +134,8 @@ class AdaptiveDropout(RateCallback):
     @property
     def state_key(self) -> str:
         """What tells this controller from others in a checkpoint: the sites that it asks for."""
-        return self._generate_state_key(
-            monitor=self._asked,
-            include=list(self.include),
-            exclude=list(self.exclude),
-            kinds=self.kinds,
-        )
+        asked = {"include": list(self.include), "exclude": list(self.exclude), "kinds": self.kinds}
+        return self._generate_state_key(monitor=self._asked, **asked)
 
     def as_schedule(self) -> Step:
         """Return the rates of this run as a schedule, to replay them or to fix them in a config.
@@ -173,6 +171,7 @@ class AdaptiveDropout(RateCallback):
         """Check that a validation will come, and set the first rate."""
         self._planned = progress(trainer).batches_planned
         self._losses.expect(trainer, self._planned)
+        self._open = may_stop_early(trainer, inside.validations(trainer, self._planned))
         if self.decorrelate_ranks:
             decorrelate(trainer)
         loaded, self._loaded = self._loaded, None
@@ -235,7 +234,7 @@ class AdaptiveDropout(RateCallback):
                 self._state,
                 **found,
                 log_temperature=sure,
-                progress=now.fraction,
+                progress=None if self._open else now.fraction,
                 numbers=self._temperature.numbers,
             )
         row |= {"next_rate": self.rate, "at_cap": self.rate >= self.law.high}
@@ -283,12 +282,13 @@ class AdaptiveDropout(RateCallback):
 
     def _begin(self, trainer: pl.Trainer) -> None:
         """Choose the first rate, on all ranks alike."""
-        passes, seen = planned_passes(trainer), self._temperature
+        passes, seen = None if self._open else planned_passes(trainer), self._temperature
         seen.agree(trainer)
         self._state = self.law.begin(passes, seen.classes, numbers=bool(seen.numbers))
-        times = "?" if passes is None else f"{passes:.3g}"
-        told = "dropout begins at %.2f: %s passes over the data, %s"
-        logger.info(told, self.rate, times, seen.labels)
+        length = (
+            "no end that is certain" if passes is None else f"{passes:.3g} passes over the data"
+        )
+        logger.info("dropout begins at %.2f: %s, %s", self.rate, length, seen.labels)
 
     def _move(self, trainer: pl.Trainer) -> None:
         for group in self._groups:

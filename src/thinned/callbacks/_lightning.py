@@ -99,6 +99,19 @@ def progress(trainer: Any, total_steps: int | None = None, every: str | int = "s
     return Progress(counters.batches_done, known, share)
 
 
+def may_stop_early(trainer: Any, validations: int | None) -> bool:
+    """Say whether EarlyStopping may end a training before its limits do.
+
+    Args:
+        trainer: a Trainer that is fitting.
+        validations: how many are planned; one with as much patience never stops.
+    """
+    return any(
+        validations is None or each.patience < validations or each.stopping_threshold is not None
+        for each in callbacks_of(trainer, "EarlyStopping")
+    )
+
+
 def planned_passes(trainer: Any) -> float | None:
     """Say how often each training example will be seen, by the limits; None where none says it."""
     counters = _counters(trainer)
