@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from _adaptive_nets import losses
 from _adaptive_sim import Controller, Make, Seen
+from _adaptive_stopping import StoppingTask
 from _adaptive_tasks import Task
 
 from thinned.callbacks._adaptive_law import AdaptiveLaw
@@ -29,6 +30,7 @@ class Shipped(Controller):
         losses_only: do not look at outputs and labels, as where the callback cannot.
         highest: the highest rate; None is what the callback takes.
         most: how many validation examples it is shown; None is all.
+        by_plan: count on the planned end, as the callback does unless training may stop early.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Shipped(Controller):
         losses_only: bool = False,
         highest: float | None = None,
         most: int | None = None,
+        by_plan: bool = False,
     ) -> None:
         self.law = AdaptiveLaw(high=task.highest if highest is None else highest)
         self.losses_only, self.most = losses_only, most
-        numbers = task.classes is None
-        self.state = self.law.begin(epochs=task.epochs, classes=task.classes, numbers=numbers)
+        self.open = isinstance(task, StoppingTask) and not by_plan
+        numbers, epochs = task.classes is None, None if self.open else task.epochs
+        self.state = self.law.begin(epochs=epochs, classes=task.classes, numbers=numbers)
         super().__init__(self.state.rate)
 
     def step(self, seen: Seen) -> None:
@@ -55,7 +59,7 @@ class Shipped(Controller):
             val_loss=seen.val,
             log_temperature=None if self.losses_only else log_temperature(seen),
             first_loss=seen.first,
-            progress=seen.progress,
+            progress=None if self.open else seen.progress,
         )
         self.rate = self.state.rate
 
@@ -117,6 +121,7 @@ METHODS: Mapping[str, Method] = {
     "highest": Method(lambda task: Shipped(task, highest=0.5), "the same, `highest=0.5`"),
     "no bound": Method(lambda task: Shipped(task, highest=0.95), "the same, `highest=0.95`"),
     "of 50": Method(lambda task: Shipped(task, most=50), "the same, shown 50 of them"),
+    "by plan": Method(lambda task: Shipped(task, by_plan=True), "the same, by the planned end"),
     "its start": Method(lambda task: Controller(Shipped(task).rate), "its start, kept"),
     "losses only": Method(
         lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
@@ -127,5 +132,5 @@ METHODS: Mapping[str, Method] = {
     "0.95 to 0.35": Method(lambda _: Straight(0.95, 0.35), "straight from 0.95 to 0.35"),
     "drawn": Method(lambda _: Drawn(0.0, 0.7), "drawn anew each step from U(0, 0.7)"),
 }
-_ELSEWHERE = ("highest", "no bound", "of 50")  # for some sets only
+_ELSEWHERE = ("highest", "no bound", "of 50", "by plan")  # for some sets only
 OTHERS = tuple(name for name in METHODS if name not in (*GRID, *_ELSEWHERE))

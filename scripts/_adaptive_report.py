@@ -66,13 +66,17 @@ def of_tasks(tasks: list[TaskScores]) -> str:
             f"{task.scores[f'p={best:.2f}'].final.mean():.3f}",
             f"{ours.to_best.mean:+.3f} ± {ours.to_best.error:.3f}",
             "yes" if ours.within else "no",
-            *(f"{task.scores[name].final.mean():.3f}" for name in others),
+            *(_final(task, name) for name in others),
             "yes" if ours.to_zero.worse else "no",
             "yes" if ours.to_half.worse else "no",
             f"{ours.regret:+.1%}",
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
+
+
+def _final(task: TaskScores, name: str) -> str:
+    return f"{task.scores[name].final.mean():.3f}" if name in task.scores else "-"
 
 
 def of_methods(tasks: list[TaskScores], sweep: int) -> str:

@@ -114,6 +114,8 @@ def judge(folder: pathlib.Path, task: str) -> TaskScores:
     seeds = np.arange(len(final))
     zero = names.index("p=0.00")
     for name, key in SCALED.items():
+        if key not in runs:
+            continue
         columns[name] = (
             runs[key][:, zero],
             early[:, zero],  # the temperature is fitted after the last step

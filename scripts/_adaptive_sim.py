@@ -23,7 +23,7 @@ class Seen:
         train: mean training loss, dropout on, since the last evaluation.
         val: validation loss, dropout off.
         first: validation loss of the untrained network.
-        progress: share of the run that is done.
+        progress: share of the planned run that is done.
         outputs: of validation, dropout off.
         labels: of validation.
     """
@@ -74,7 +74,7 @@ def train(task: Task, seeds: Sequence[int], methods: Sequence[Make]) -> dict[str
         for i, controller in enumerate(controllers):
             seen = {name: row[name][i].item() for name in ("train", "val", "first")}
             seen |= {name: each[i] for name, each in held.items()}
-            controller.step(Seen(**seen, progress=step / task.steps))
+            controller.step(Seen(**seen, progress=step / task.planned))
         row["rate"] = torch.tensor([c.rate for c in controllers])
         for name, values in row.items():
             kept.setdefault(name, []).append(values)

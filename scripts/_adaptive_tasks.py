@@ -49,9 +49,14 @@ class Task:
     every: int = 20
 
     @property
+    def planned(self) -> int:
+        """Steps that are planned."""
+        return self.steps
+
+    @property
     def epochs(self) -> float:
-        """How often each training example is seen."""
-        return self.steps * self.batch / self.size
+        """How often each training example is planned to be seen."""
+        return self.planned * self.batch / self.size
 
     @property
     def highest(self) -> float:

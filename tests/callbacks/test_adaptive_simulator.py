@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
 
+from thinned.callbacks._adaptive_law import AdaptiveLaw
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
@@ -138,6 +140,32 @@ def test_the_law_is_shown_what_the_callback_would_see():
     sums.add(outputs, labels)
     seen = sim.Seen(0.5, 0.6, 1.4, 0.5, outputs, labels)
     assert methods.log_temperature(seen) == sums.log_temperature(sums.state())
+
+
+@pytest.mark.parametrize(
+    ("patience", "kept"), [(2, [5, 4, 3, 3, 3, 3, 3]), (3, [5, 4, 3, 3, 3, 2, 1])]
+)
+def test_what_early_stopping_keeps(patience, kept):
+    from _adaptive_stopping import best_kept
+
+    val = np.array([[[5, 4, 3, 3.5, 3.6, 2, 1.0]]])
+    found = best_kept({"val": val, "test": val + 10}, patience)
+    assert found["val"][0, 0].tolist() == kept
+    assert found["test"][0, 0].tolist() == [each + 10 for each in kept]
+
+
+def test_where_it_may_stop_early_the_law_does_not_count_on_the_planned_end():
+    import _adaptive_methods as methods
+    import _adaptive_stopping as stopping
+
+    task = dataclasses.replace(stopping.STOPPING["wine40"], steps=40)
+    names = ["adaptive", "by plan"]
+    found = stopping.train(task, [0], [methods.METHODS[name].make for name in names])
+    law = AdaptiveLaw()
+    starts = [methods.METHODS[name].make(task).rate for name in names]
+    assert starts == [0.5, law.begin(12_000 * 32 / 40, 3).rate]
+    assert found["val"].shape == (1, 2, 2)
+    assert "test_scaled" not in found
 
 
 def test_the_short_form_runs(tmp_path):
