@@ -54,6 +54,13 @@ def test_nothing_found_is_said_in_words(model, capsys):
     assert capsys.readouterr().out == "nothing found\n"
 
 
+def test_without_an_input_it_says_how_to_give_one_here(capsys):
+    assert main(["diagnose", "my_models:right", "--json"]) == 0
+    [finding] = json.loads(capsys.readouterr().out)
+    assert finding["rule"] == "not-checked"
+    assert finding["fix"].startswith("thinned diagnose my_models:right --input 8,3,32,32")
+
+
 def test_findings_as_json(capsys):
     assert main(["diagnose", "my_models:wrong", "--input", "64,8", "--json"]) == 0
     [finding] = json.loads(capsys.readouterr().out)
@@ -68,7 +75,10 @@ def test_findings_as_json(capsys):
         (["no_such_module:build"], "found no 'no_such_module' in this folder or installed. Type"),
         (["torch.no_such_part:build"], "found no 'torch.no_such_part' in this folder"),
         (["imports_another:build"], "No module named 'no_such_package'"),
-        (["my_models:needs"], "missing 1 required positional argument: 'width'"),
+        (
+            ["my_models:needs"],
+            "no arguments: missing a required argument: 'width'. Name a function",
+        ),
         (["my_models:MODELS"], "to have 'MODELS', it has not"),
         (["my_models:right", "--input", "8x3"], "Expected --input as a shape like 8,3,32,32"),
         (["my_models:right", "--ignore", "dead"], "Did you mean 'dead-site'?"),

@@ -74,6 +74,19 @@ def test_a_module_that_does_not_fit_our_data_is_told_what_they_are(train, own, c
     assert (neither in err) == (callbacks == "default")
 
 
+def test_a_network_without_dropout_is_told_what_to_type(train, own):
+    Path("own_plain_of_a_test.py").write_text(
+        "from torch import nn\n\n\n"
+        "def build(shape, outputs):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))\n"
+    )
+    kept = [each for each in own if "own_package" not in each]
+    name = "own_plain_of_a_test"
+    code, err = train(*kept, f"model._target_={name}.build", f"allow_targets=[{name}]")
+    assert code == 2
+    assert "holds no site at all; callbacks=[default,insert] puts dropout in." in err
+
+
 def test_a_metric_of_another_name_is_named_by_the_objective(train, own):
     code, err = train(*own, *DATA, "model._partial_=false")
     assert code == 2

@@ -58,6 +58,18 @@ def test_batch_bald_says_when_exact_sums_are_too_many():
         batch_bald(torch.full((2, 9, 10), 0.1), 8)
 
 
+@pytest.mark.parametrize("score", [bald, lambda p: batch_bald(p, 1), lambda p: epig(p, p)])
+@pytest.mark.parametrize("p", [[[[2.0, -1.0]]], [[[0.7, 0.7]]], [[[float("nan"), 1.0]]]])
+def test_scores_refuse_what_are_no_probabilities(score, p):
+    with pytest.raises(ValueError, match=r"sum to 1 over the classes.*softmax\(-1\)"):
+        score(torch.tensor(p))
+
+
+def test_scores_take_probabilities_in_half_precision():
+    p = torch.randn(3, 4, 1000, generator=torch.Generator().manual_seed(0)).bfloat16().softmax(-1)
+    assert bald(p).dtype is torch.bfloat16
+
+
 def test_epig_is_the_mean_information_about_the_targets():
     p, q = samples(), samples(rows=4, seed=1)
     expected = []
@@ -115,6 +127,17 @@ def test_temperature_beyond_its_bounds_is_an_error(tau):
 def test_temperature_wants_a_row_of_logits_for_each_label(logits, target):
     with pytest.raises(ValueError, match=rf"\(N,\), got {re.escape(f'{logits} and {target}')}"):
         fit_temperature(torch.ones(logits), torch.zeros(target, dtype=torch.long))
+
+
+@pytest.mark.parametrize("fit", [fit_temperature, conformal_threshold])
+def test_true_classes_have_to_be_among_those_of_the_scores(fit):
+    scores = torch.full((2, 3), 1 / 3)
+    with pytest.raises(ValueError, match="target of classes from 0 to 2, got 1 to 3"):
+        fit(scores, torch.tensor([1, 3]))
+    with pytest.raises(ValueError, match="from 0 to 2, got -1 to 0"):
+        fit(scores, torch.tensor([-1, 0]))
+    with pytest.raises(TypeError, match=r"whole numbers, got torch\.float32"):
+        fit(scores, torch.tensor([0.0, 1.0]))
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3])

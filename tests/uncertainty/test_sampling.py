@@ -126,6 +126,21 @@ def test_rates_of_zero_are_an_error_that_names_them():
         mc_predict(conv(tail=[nn.Dropout(0.0)]), IMAGES)
 
 
+def test_dead_sites_are_said_to_be_dead_and_their_rate_is_no_way_out():
+    rnn = nn.LSTM(6, 4)
+    rnn.dropout = 0.3
+    with pytest.raises(thinned.NoEffectError, match=r"dropout \(0\.3, dead\)\. Insert some"):
+        mc_predict(nn.ModuleDict({"rnn": rnn}), ROWS)
+
+
+@pytest.mark.parametrize("wrong", [{"samples": 2.5}, {"samples": 1}, {"chunk": 1.5}, {"chunk": 0}])
+def test_numbers_of_samples_are_whole(wrong):
+    model = nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.5))
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"`{name}` to be a number of samples from .* {value}"):
+        mc_predict(model, ROWS, **wrong)
+
+
 class Written(Functional):
     """A rate that stands in the forward itself, as in many MLPs."""
 

@@ -34,7 +34,10 @@ from ._objective import ObjectiveCheck, objective
 from .models import Task
 from .pruning import SuccessiveHalving
 
-_TYPED = "objective=KEY"  # what names the metric on the command line
+_TYPED = {  # what a message says in Python, as it is typed
+    IN_CODE: "objective=KEY",
+    "`thinned.insert(model)` puts dropout in": "callbacks=[default,insert] puts dropout in",
+}
 _OURS = ("overfit/", "dropout/", "adaptive/")
 _OF_TRAINING = (
     "What training logs as a mean over the epoch is there only at its end: if it is such a key, "
@@ -165,7 +168,10 @@ def _refusals(ckpt_path: str | None, check_objective: Callable[[], Any]) -> Iter
             msg = f"`optimizer`: {error}"
             raise ConfigError(msg) from error
         if raised_in.startswith("thinned.") and not raised_in.startswith("thinned.app."):
-            raise ConfigError(str(error).replace(IN_CODE, _TYPED)) from error
+            message = str(error)
+            for in_code, typed in _TYPED.items():
+                message = message.replace(in_code, typed)
+            raise ConfigError(message) from error
         raise
 
 

@@ -1,10 +1,11 @@
 """``thinned diagnose``: what is wrong with the dropout of a model."""
 
+import inspect
 import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,12 @@ def _run(asked: Namespace) -> int:
 
     from thinned.diagnosis import diagnose, table
 
-    findings = diagnose(model, example, ignore=asked.ignore)
+    findings = [
+        replace(found, fix=f"thinned diagnose {asked.model} --input 8,3,32,32, or your shape")
+        if example is None and found.rule == "not-checked"
+        else found
+        for found in diagnose(model, example, ignore=asked.ignore)
+    ]
     if asked.json:
         show(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -62,6 +68,7 @@ def load(target: str) -> Any:
     """Return what ``module:name`` names; a function or class is called without arguments.
 
     Raises:
+        TypeError: if it wants arguments.
         ValueError: if it is not of that form, or there is no such module or name.
 
     Example:
@@ -89,8 +96,16 @@ def load(target: str) -> Any:
     found: Any = module
     for part in name.split("."):
         found = getattr(found, part)
-    is_model = hasattr(found, "state_dict") and not isinstance(found, type)
-    return found() if callable(found) and not is_model else found
+    if not callable(found) or (hasattr(found, "state_dict") and not isinstance(found, type)):
+        return found  # a model is callable too
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        msg = f"Expected {target!r} to need no arguments: {error}. Name a function that calls it "
+        raise TypeError(msg + "with yours.") from None
+    except ValueError:  # of what is written in C nobody knows the arguments
+        pass
+    return found()
 
 
 def _example(text: str) -> Any:

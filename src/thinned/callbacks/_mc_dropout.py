@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from thinned._checks import check_choice, check_number, one_or_many
+from thinned._checks import check_choice, check_count, one_or_many
 from thinned._errors import NoEffectError
 from thinned.callbacks._mc_scores import Scores, target_of
 from thinned.uncertainty import Prediction, active_sites, mc_predict, sampling
@@ -81,7 +81,7 @@ class MCDropout(pl.Callback):
         keep_samples: bool = False,
     ) -> None:
         super().__init__()
-        self.samples = int(check_number("samples", samples, 1, 1e9, what="a number of samples"))
+        self.samples = check_count("samples", samples, what="a number of samples")
         self.stages = tuple(check_choice("stages", stage, STAGES) for stage in one_or_many(stages))
         self.include = include
         self.masks = check_choice("masks", masks, MASKS)

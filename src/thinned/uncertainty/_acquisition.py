@@ -7,6 +7,7 @@ from thinned._checks import check_number
 from thinned.uncertainty._prediction import entropy
 
 OUTCOMES = 10**6  # of a joint distribution that is summed exactly
+ROUNDING = 0.02  # what the sum of many classes may lose in half precision
 
 
 def bald(probabilities: Tensor) -> Tensor:
@@ -134,4 +135,8 @@ def _checked(probabilities: Tensor) -> Tensor:
     if probabilities.dim() != 3:
         msg = f"Expected probabilities of shape (T, N, C), got {tuple(probabilities.shape)}."
         raise ValueError(msg)
-    return probabilities.double()
+    p = probabilities.double()
+    if not (bool((p >= 0.0).all()) and bool(((p.sum(2) - 1.0).abs() < ROUNDING).all())):
+        msg = "Expected probabilities of 0 and more that sum to 1 over the classes, got others. Of "
+        raise ValueError(f"{msg}logits take probabilities.softmax(-1).")
+    return p

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from thinned._checks import check_number
+from thinned.uncertainty._output import check_target
 
 
 def conformal_threshold(probabilities: Tensor, target: Tensor, alpha: float = 0.1) -> float:
@@ -33,9 +34,7 @@ def conformal_threshold(probabilities: Tensor, target: Tensor, alpha: float = 0.
         Angelopoulos, Bates (2023), *Conformal Prediction: A Gentle Introduction*, section 1.1,
         https://arxiv.org/abs/2107.07511
     """
-    if probabilities.dim() != 2 or target.shape != probabilities.shape[:1]:
-        msg = "Expected probabilities of shape (N, C) and a target of shape (N,), got "
-        raise ValueError(f"{msg}{tuple(probabilities.shape)} and {tuple(target.shape)}.")
+    check_target(probabilities, target, "probabilities")
     share = check_number("alpha", alpha, 0.0, 1.0)
     rows = len(target)
     # Of the n + 1 ranks that a new row may take among these, the ceil((n + 1)(1 - alpha)) surest;

@@ -21,6 +21,28 @@ def output_of(value: Any) -> Tensor:
     raise TypeError(msg + "Wrap it in a module whose forward returns the tensor.")
 
 
+def check_target(rows: Tensor, target: Tensor, what: str) -> None:
+    """Refuse true classes that do not belong to rows of scores.
+
+    Args:
+        rows: a score of each class, shape ``(N, C)``.
+        target: the classes, shape ``(N,)``.
+        what: what the scores are, for the message.
+
+    Raises:
+        TypeError: if the classes are not whole numbers.
+        ValueError: if the shapes do not match, there are no rows, or a class is out of range.
+    """
+    if rows.dim() != 2 or target.shape != rows.shape[:1] or not len(target):
+        msg = f"Expected {what} of shape (N, C) and a target of shape (N,), got "
+        raise ValueError(f"{msg}{tuple(rows.shape)} and {tuple(target.shape)}.")
+    if target.is_floating_point():
+        raise TypeError(f"Expected a target of classes, whole numbers, got {target.dtype}.")
+    if not 0 <= int(target.min()) <= int(target.max()) < rows.shape[1]:
+        msg = f"Expected a target of classes from 0 to {rows.shape[1] - 1}, got "
+        raise ValueError(f"{msg}{int(target.min())} to {int(target.max())}.")
+
+
 def check_values(output: Tensor) -> None:
     """Refuse an output that has no mean: empty, or integers.
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thinned._checks import check_choice, check_number
+from thinned._checks import check_choice, check_count
 from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
 from thinned.uncertainty._draw import Draws
@@ -88,8 +88,8 @@ def mc_predict(
         Gal, Ghahramani (2016), *Dropout as a Bayesian Approximation*, equation 6,
         https://arxiv.org/abs/1506.02142
     """
-    count = int(check_number("samples", samples, 2, 1e9, what="a number of samples"))
-    size = None if chunk is None else int(check_number("chunk", chunk, 1, 1e9, what="a number"))
+    count = check_count("samples", samples, 2, what="a number of samples")
+    size = None if chunk is None else check_count("chunk", chunk, what="a number of samples")
     state = fingerprint(model)
     sites = known_sites(model, include, state)
     check_choice("masks", masks, MASKS)

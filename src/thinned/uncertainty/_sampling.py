@@ -95,10 +95,17 @@ def _written(sites: SiteList) -> str:
 def _chosen(asked: Sequence[Site], patterns: tuple[str, ...]) -> SiteList:
     on = [site for site in asked if _is_on(site)]
     if not on:
-        held = ", ".join(f"{site.path} ({site.rate:g})" for site in asked)
+        dead = [site.live is False for site in asked]
+        held = [
+            f"{site.path} ({site.rate:g}{', dead' * idle})"
+            for site, idle in zip(asked, dead, strict=True)
+        ]
         msg = "Expected a site with a rate above 0 that a forward follows, found "
-        msg += f"{held or 'none'}. Set one: thinned.set_rate(model, 0.1)."
-        raise NoEffectError(msg)
+        msg += f"{', '.join(held) or 'none'}. "
+        insert = "Insert some, and train with it: thinned.insert(model, rate=0.1)."
+        raise NoEffectError(
+            msg + (insert if all(dead) else "Set one: thinned.set_rate(model, 0.1).")
+        )
     return SiteList(on[-1:] if patterns == (LAST,) else on, named=True)
 
 

@@ -5,6 +5,8 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
+from thinned.uncertainty._output import check_target
+
 
 def fit_temperature(logits: Tensor, target: Tensor) -> float:
     r"""Return the temperature :math:`\tau` that minimizes the loss of :math:`z / \tau`.
@@ -20,8 +22,10 @@ def fit_temperature(logits: Tensor, target: Tensor) -> float:
         Above 1 for a model that is too sure, below 1 for one that is not sure enough.
 
     Raises:
-        ValueError: for shapes that do not match, or if no temperature is the best: all rows right
-            (the smaller the better), or none better than chance (the larger the better).
+        TypeError: if the classes are not whole numbers.
+        ValueError: for shapes that do not match, a class out of range, or if no temperature is the
+            best: all rows right (the smaller the better), or none better than chance (the larger
+            the better).
 
     Example:
         >>> import torch
@@ -34,9 +38,7 @@ def fit_temperature(logits: Tensor, target: Tensor) -> float:
         Guo, Pleiss, Sun, Weinberger (2017), *On Calibration of Modern Neural Networks*,
         equation 9, https://arxiv.org/abs/1706.04599
     """
-    if logits.dim() != 2 or target.shape != logits.shape[:1] or not len(target):
-        msg = "Expected logits of shape (N, C) and a target of shape (N,), got "
-        raise ValueError(f"{msg}{tuple(logits.shape)} and {tuple(target.shape)}.")
+    check_target(logits, target, "logits")
     z = logits.detach().double()
     low, high = math.log(1e-3), math.log(1e3)
     for _ in range(60):  # of 1 / tau the loss is convex: its slope changes sign once

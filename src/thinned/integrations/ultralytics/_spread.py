@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thinned._checks import check_number, check_rate
+from thinned._checks import check_count, check_number, check_rate
 from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
 from thinned.integrations.ultralytics._attachment import unwrapped
@@ -98,7 +98,7 @@ def box_spread(
         Miller, Nicholson, Dayoub, Sünderhauf (2018), *Dropout Sampling for Robust Object Detection
         in Open-Set Conditions*, section III, https://arxiv.org/abs/1710.06677
     """
-    count = int(check_number("samples", samples, 2, 1e6, what="a number of samples"))
+    count = check_count("samples", samples, 2, what="a number of samples")
     overlap = check_number("iou", iou, 0.0, 1.0)
     options = {"verbose": False, **options, "stream": False}
     plain = [_boxes(result) for result in model.predict(source, **options)]
