@@ -118,10 +118,10 @@ def test_attention_at_rate_0_calls_what_attention_without_dropout_calls():
         return nn.TransformerEncoderLayer(8, 2, 16, dropout=rate, batch_first=True)
 
     model, x = encoder(0.1), torch.randn(2, 5, 8)
-    without = trace(encoder(0.0), x)
-    assert not trace(model, x).same_draws(without)
+    without = trace(encoder(0.0), (x,), {})
+    assert not trace(model, (x,), {}).same_draws(without)
     thinned.set_rate(model, 0.0)
-    assert trace(model, x).same_draws(without)
+    assert trace(model, (x,), {}).same_draws(without)
     before = torch.get_rng_state()
     model.train()(x)
     assert torch.equal(torch.get_rng_state(), before)

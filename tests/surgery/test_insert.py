@@ -336,6 +336,21 @@ def test_packed_sequences_keep_their_mask_over_time():
     assert not torch.equal(first[0], second[0])
 
 
+def test_a_packed_sequence_is_one_argument_of_an_example():
+    class Tagger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.up, self.head = nn.GRU(4, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+
+        def forward(self, packed):
+            return self.head(torch.relu(self.up(self.rnn(packed)[0].data)))
+
+    packed = nn.utils.rnn.pack_sequence([torch.randn(n, 4) for n in (3, 1)])
+    model = Tagger()
+    assert thinned.insert(model, example_input=packed).sites.rates == {"head:dropout": 0.1}
+    assert thinned.find_sites(model, "head", example_input=packed)[0].live
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_locked_dropout_reads_the_axis_of_time_off_the_recurrent_layer(batch_first):
     rnn = nn.LSTM(4, 50, batch_first=batch_first)

@@ -64,6 +64,9 @@ def test_patterns_are_nonempty_strings():
         as_patterns([1])
     with pytest.raises(ValueError, match="`exclude` to hold no empty pattern"):
         as_patterns(["a", " "], "exclude")
+    with pytest.raises(ValueError, match=r"`include` to hold a pattern, got \[\]. All is"):
+        as_patterns([])
+    assert as_patterns([], "exclude") == ()
 
 
 @pytest.mark.parametrize(

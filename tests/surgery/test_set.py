@@ -166,6 +166,16 @@ def test_a_third_party_class_is_one_row(monkeypatch):
     _known._rules_of.clear()
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [((3,), "`cls` to be a name or a class, got 3"), (("A", 1), "`attribute` to be a name, got 1")],
+)
+def test_what_names_no_site_is_not_registered(given, told):
+    with pytest.raises(TypeError, match=told):
+        thinned.register_site(*given)
+    thinned.find_sites(Net())
+
+
 def test_hooks_with_a_rate_are_sites():
     class Hook:
         kind, name, p = "drop_path", "depth", 0.2

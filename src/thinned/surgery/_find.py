@@ -59,7 +59,8 @@ def find_sites(
 
     Raises:
         TypeError: if ``model`` is no module.
-        ValueError: if a kind is unknown, or ``example_input`` is given for a lazy model.
+        ValueError: if a kind is unknown, the model does not run on ``example_input``, or that is
+            given for a lazy model.
 
     Example:
         >>> import torch, thinned

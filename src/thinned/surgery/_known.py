@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from thinned._checks import check_choice
+from thinned._checks import check_choice, shown
 from thinned.surgery._site import KINDS
 
 
@@ -77,6 +77,7 @@ def register_site(
 
     Raises:
         ValueError: if ``kind`` is unknown.
+        TypeError: if ``cls`` is neither a class nor a name, or ``attribute`` no name.
 
     Example:
         >>> import torch, thinned
@@ -86,6 +87,11 @@ def register_site(
         >>> thinned.find_sites(torch.nn.Sequential(Blur())).rates
         {'0:strength': 0.25}
     """
+    for name, value, kinds in (("cls", cls, (str, type)), ("attribute", attribute, (str,))):
+        if not isinstance(value, kinds):
+            wanted = " or ".join("a class" if each is type else "a name" for each in kinds)
+            msg = f"Expected `{name}` to be {wanted}, got {shown(value)}. Write "
+            raise TypeError(msg + "register_site('LoraDropout', 'p').")
     rule = SiteRule(cls, attribute, check_choice("kind", kind, KINDS), note)
     _RULES.insert(0, rule)
     _rules_of.clear()

@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from thinned.surgery._functional import OutOfReach
 from thinned.surgery._paths import walk
+from thinned.surgery._run_example import Arguments, as_arguments, does_not_run
 from thinned.surgery._site import PLACEHOLDER, Site
 from thinned.surgery._sources import line_of
 from thinned.surgery._state import untouched
@@ -47,15 +48,16 @@ def check_live(model: nn.Module, sites: Sequence[Site], example_input: Any) -> L
         example_input: what it is called with: a tuple is spread, a mapping gives keywords.
 
     Raises:
-        ValueError: if the model has layers that do not know their shapes yet.
-        Exception: whatever the forward raises for this input with all rates at 0.
+        ValueError: if the model has layers that do not know their shapes yet, or does not run on
+            this input with all rates at 0.
     """
     if isinstance(model, DistributedDataParallel):
         model = model.module
     _require_materialized(model)
     tried = [site for site in sites if site.kind != PLACEHOLDER and not _is_settled(site)]
-    with untouched(model, example_input), _rates_restored(tried):
-        check = _Check(model, tried, example_input)
+    arguments = as_arguments(example_input, model)
+    with untouched(model, arguments), _rates_restored(tried):
+        check = _Check(model, tried, arguments)
         seen = check.seen_at_once()
         verdicts: dict[tuple[int, str], tuple[bool | None, str]] = {}
         verdicts |= {site.key: (True, site.note) for site in tried if site.key in seen}
@@ -75,11 +77,14 @@ def check_live(model: nn.Module, sites: Sequence[Site], example_input: Any) -> L
 class _Check:
     """Forwards of one model with one input, compared with the forward that has all rates at 0."""
 
-    def __init__(self, model: nn.Module, sites: Sequence[Site], example_input: Any) -> None:
+    def __init__(self, model: nn.Module, sites: Sequence[Site], arguments: Arguments) -> None:
         self._model = model
         self._sites = sites
-        self._input = example_input
-        self.still = self._run((), 0.0)
+        self._arguments = arguments
+        try:
+            self.still = self._run((), 0.0)
+        except Exception as error:
+            raise does_not_run(model, arguments, error) from error
         self._steady = self._run((), 0.0).result == self.still.result
 
     def seen_at_once(self) -> set[tuple[int, str]]:
@@ -89,7 +94,7 @@ class _Check:
         for site in self._sites:
             site.write(tags[site.key])
         try:
-            draws = trace(self._model, self._input).draws
+            draws = trace(self._model, *self._arguments).draws
         except Exception:  # some rate is too high for this input; whose, is found one by one
             return set()
         return {key for key, tag in tags.items() if any(draw.carries(tag) for draw in draws)}
@@ -137,7 +142,7 @@ class _Check:
             site.write(0.0)
         for site in raised:
             site.write(rate)
-        return trace(self._model, self._input)
+        return trace(self._model, *self._arguments)
 
 
 def _left_over(model: nn.Module, draws: Sequence[Draw]) -> tuple[OutOfReach, ...]:

@@ -21,7 +21,7 @@ def as_patterns(patterns: str | Iterable[str], name: str = "include") -> tuple[s
 
     Raises:
         TypeError: if something else than strings was given.
-        ValueError: if a pattern is empty.
+        ValueError: if a pattern is empty, or there is none; ``exclude`` may have none.
     """
     if isinstance(patterns, str):
         found: tuple[Any, ...] = (patterns,)
@@ -30,6 +30,9 @@ def as_patterns(patterns: str | Iterable[str], name: str = "include") -> tuple[s
     if not all(isinstance(pattern, str) for pattern in found):
         msg = f"Expected `{name}` to be a glob or a list of globs, got {shown(patterns)}."
         raise TypeError(msg)
+    if not found and name != "exclude":
+        msg = f"Expected `{name}` to hold a pattern, got {shown(patterns)}. All is '*'."
+        raise ValueError(msg)
     for pattern in found:
         if not split_name(pattern)[1].strip():
             msg = f"Expected `{name}` to hold no empty pattern, got {pattern!r}. All is '*'."

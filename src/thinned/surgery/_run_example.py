@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_map_only
 
 from thinned.surgery._state import untouched
@@ -23,7 +24,7 @@ def as_arguments(example_input: Any, model: nn.Module) -> Arguments:
     """
     if isinstance(example_input, Mapping):
         found: Arguments = (), {str(name): value for name, value in example_input.items()}
-    elif isinstance(example_input, tuple):
+    elif isinstance(example_input, tuple) and not isinstance(example_input, PackedSequence):
         found = example_input, {}
     else:
         found = (example_input,), {}
@@ -58,11 +59,16 @@ def run_example(model: nn.Module, arguments: Arguments) -> Any:
     try:
         return model(*args, **kwargs)
     except Exception as error:
-        given = tree_map_only(Tensor, lambda t: f"{t.dtype} {tuple(t.shape)}", (args, kwargs))
-        msg = f"Expected `example_input` to run through {type(model).__name__}, got "
-        msg += f"{type(error).__name__}: {error}. It was called with {given}. Give what its "
-        msg += "forward takes: a tensor, a tuple of arguments, or a dict of named ones."
-        raise ValueError(msg) from error
+        raise does_not_run(model, arguments, error) from error
+
+
+def does_not_run(model: nn.Module, arguments: Arguments, error: Exception) -> ValueError:
+    """Return the error for a model that cannot be run on an example, with the cause."""
+    given = tree_map_only(Tensor, lambda t: f"{t.dtype} {tuple(t.shape)}", arguments)
+    msg = f"Expected `example_input` to run through {type(model).__name__}, got "
+    msg += f"{type(error).__name__}: {error}. It was called with {given}. Give what its "
+    msg += "forward takes: a tensor, a tuple of arguments, or a dict of named ones."
+    return ValueError(msg)
 
 
 @contextlib.contextmanager

@@ -59,13 +59,15 @@ class Trace:
         ]
 
 
-def trace(model: nn.Module, example_input: Any, *, seed: int = 0) -> Trace:
+def trace(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, seed: int = 0
+) -> Trace:
     """Run a forward in training mode from a fixed seed, and write down what it drew."""
     model.train()
-    example_input = fresh(example_input)
+    args, kwargs = fresh((args, kwargs))
     seed_everything(seed)
     with _Recorder() as recorder:
-        output = call(model, example_input)
+        output = model(*args, **kwargs)
     return Trace(tuple(recorder.draws), tuple(_fingerprint(output)))
 
 
