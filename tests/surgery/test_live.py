@@ -210,7 +210,7 @@ def test_a_nested_output():
 def test_the_trace_is_removed_when_the_forward_raises():
     net = Everything().eval()
     with pytest.raises(
-        ValueError, match=r"run through Everything, got RuntimeError: mat1 .*\(4, 7"
+        ValueError, match=r"through Everything, got RuntimeError: mat1 .*\(4, 7"
     ):
         find_sites(net, example_input=torch.randn(4, 7))
     assert net.calls == 0
