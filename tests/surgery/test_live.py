@@ -209,9 +209,7 @@ def test_a_nested_output():
 
 def test_the_trace_is_removed_when_the_forward_raises():
     net = Everything().eval()
-    with pytest.raises(
-        ValueError, match=r"through Everything, got RuntimeError: mat1 .*\(4, 7"
-    ):
+    with pytest.raises(ValueError, match=r"through Everything, got RuntimeError: mat1 .*\(4, 7"):
         find_sites(net, example_input=torch.randn(4, 7))
     assert net.calls == 0
     assert not net.training
