@@ -201,6 +201,8 @@ def test_classifier_has_its_own_module_driven(train, labelled):
         ({}, "Expected either `dropout` or `schedule`"),
         ({"dropout": 1.5}, r"Expected `dropout` to be a rate in \[0, 1\], got 1.5"),
         ({"dropout": 0.1, "variant": "spacial"}, "Did you mean 'spatial'"),
+        ({"dropout": 0.1, "variant": "variational"}, "cannot stand between layers"),
+        ({"dropout": 0.1, "variant": "concrete"}, "without parameters, got 'concrete'"),
         ({"dropout": 0.1, "every": "batch"}, "Expected `every` to be one of"),
         ({"dropout": 0.1, "probe": 1.5}, "Expected `probe` to be a share"),
     ],
@@ -208,6 +210,15 @@ def test_classifier_has_its_own_module_driven(train, labelled):
 def test_wrong_arguments_are_told_at_once(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
         thinned_yolo.attach(YOLO("yolo26n.yaml"), **arguments)
+
+
+def test_stochastic_depth_on_a_branch_is_drop_path(shapes, train):
+    model = YOLO("yolo26n.yaml")
+    attachment = thinned_yolo.attach(model, 0.2, variant="stochastic_depth", probe=None)
+    seen = []
+    model.add_callback("on_train_batch_end", lambda _: seen.extend(attachment.sites))
+    train(model, shapes, epochs=1)
+    assert {(site.kind, site.rate) for site in seen} == {("drop_path", 0.2)}
 
 
 def test_a_module_is_no_yolo_object():

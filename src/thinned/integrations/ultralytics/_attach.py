@@ -5,7 +5,7 @@ from typing import Any
 
 from thinned._checks import check_choice, check_rate
 from thinned.integrations.ultralytics._attachment import EVENTS, Attachment
-from thinned.layers import variant as find_variant
+from thinned.integrations.ultralytics._places import layer_of
 from thinned.schedules import as_schedule
 
 
@@ -45,8 +45,8 @@ def attach(
         The attachment: its ``report()`` says what was done, its ``history`` what was measured.
 
     Raises:
-        TypeError: if ``model`` takes no callbacks, or neither or both of ``dropout`` and
-            ``schedule`` are given.
+        TypeError: if ``model`` takes no callbacks, neither or both of ``dropout`` and
+            ``schedule`` are given, or the variant cannot stand between modules.
         ValueError: if a rate is outside [0, 1], or a name is unknown.
         NoEffectError: when training starts, if no place is found.
 
@@ -74,10 +74,12 @@ def attach(
         )
         raise TypeError(msg)
     rate = as_schedule(check_rate("dropout", dropout) if schedule is None else schedule)
+    if variant is not None:
+        layer_of(variant)
     attachment = Attachment(
         rate,
         sites=(sites,) if isinstance(sites, str) else tuple(sites),
-        variant=None if variant is None else find_variant(variant).name,
+        variant=variant,
         every=check_choice("every", every, ("step", "epoch")),
         probe=probe,
     )

@@ -5,7 +5,6 @@ import inspect
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -15,9 +14,8 @@ from thinned._log import logger
 from thinned.integrations.ultralytics._clock import BatchClock
 from thinned.integrations.ultralytics._journal import Journal
 from thinned.integrations.ultralytics._judge import described, judged
-from thinned.integrations.ultralytics._places import Place, find_places, nothing_found
+from thinned.integrations.ultralytics._places import Place, find_places, layer_of, nothing_found
 from thinned.integrations.ultralytics._probe import Probe
-from thinned.layers import variant as find_variant
 from thinned.metrics import Verdict
 from thinned.schedules import Schedule
 from thinned.surgery import Edit, SiteList, find_sites
@@ -193,8 +191,7 @@ class Attachment:
 
     def _hooked(self, place: Place, rate: float) -> Hooked:
         name = self.variant or _DEFAULT_VARIANT.get(place.kind, "spatial")
-        make: Callable[..., Any] = find_variant(name).layer
-        return Hooked(place.path, place.host, place.hook(make(rate)), place.kind)
+        return Hooked(place.path, place.host, place.hook(layer_of(name)(rate)), place.kind)
 
     def _set(self, rate: float) -> None:
         for site in self.sites:

@@ -7,8 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from thinned._errors import NoEffectError
-from thinned.layers import RateLayer
+from thinned.layers import DropPath, RateLayer, StochasticDepth
+from thinned.layers import variant as find_variant
 from thinned.surgery import as_patterns, find_sites, matches
+from thinned.surgery._insert_layers import Chosen
 from thinned.surgery._inserted import AfterOutput, BeforeInput, Inserted, on_tensor
 
 #: Class -> the children whose output is added to the block's input, and the flag that says whether
@@ -60,6 +62,23 @@ class EachInput(BeforeInput):
         if isinstance(first, list | tuple):
             return (type(first)(on_tensor(value, self.layer) for value in first), *args[1:])
         return (on_tensor(first, self.layer), *args[1:])
+
+
+def layer_of(variant: str) -> Callable[..., RateLayer]:
+    """Return what makes a variant's layer from a rate.
+
+    Raises:
+        TypeError: if it cannot stand between modules, in a hook.
+        ValueError: if the name is unknown.
+    """
+    layer: Any = find_variant(variant).layer
+    if layer is StochasticDepth:
+        return DropPath  # which is it, on the branch of a block
+    Chosen.of(variant)
+    if next(layer(0.1).parameters(), None) is not None:
+        msg = f"Expected a variant without parameters, got {variant!r}: nothing would train them."
+        raise TypeError(msg)
+    return layer  # type: ignore[no-any-return]
 
 
 def find_places(model: nn.Module, sites: str | Iterable[str]) -> list[Place]:

@@ -12,8 +12,7 @@ from thinned._checks import check_count, check_number, check_rate
 from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
 from thinned.integrations.ultralytics._attachment import unwrapped
-from thinned.integrations.ultralytics._places import find_places, nothing_found
-from thinned.layers import variant as find_variant
+from thinned.integrations.ultralytics._places import find_places, layer_of, nothing_found
 from thinned.surgery import Edit, Site, as_patterns, find_sites
 from thinned.surgery._changes import Hooked
 from thinned.uncertainty import sampling
@@ -137,7 +136,7 @@ def _dropping(
     if not own and not named:
         raise NoEffectError(nothing_found(net, "modules"))
     given = None if rate is None else check_rate("rate", rate)
-    make: Any = find_variant(variant).layer
+    make = layer_of(variant)
     places = find_places(net, named) if named else []
     hooks = [
         Hooked(p.path, p.host, p.hook(make(0.1 if given is None else given)), p.kind)
