@@ -91,6 +91,68 @@ def test_the_smallest_rate_within_one_error_is_chosen(tmp_path):
     assert "interferes less" in found.action
 
 
+def test_what_the_best_arm_shows_is_told_though_a_less_sure_one_is_chosen(tmp_path):
+    rates = {
+        "0.0": {1: 0.60, 2: 0.70, 3: 0.64},
+        "0.3": {1: 0.58, 2: 0.52, 3: 0.55},  # as good as the best one, and not shown to be better
+        "0.5": {1: 0.50, 2: 0.60, 3: 0.54},
+    }
+    found = compare(records.write_sweep(tmp_path, rates, key="schedule.rate"))
+    assert (found.best, found.chosen) == ("schedule.rate=0.5", "schedule.rate=0.3")
+    assert not found.arm(found.chosen).differences["val_loss (best)"].significant
+    assert found.significant
+    assert found.conclusion.startswith("schedule.rate=0.5 lowers val_loss by 0.1 (")
+    assert exit_code(found, ["no improvement"]) == 0
+    page = write_compare_page(found).read_text("utf-8")
+    assert "significantly better</span>" in page
+
+
+def test_each_further_arm_costs_evidence(tmp_path):
+    better = {1: 0.43, 2: 0.56, 3: 0.52, 4: 0.50}
+    alone = {"none": BETTER["none"], "cosine": better}
+    others = {f"late-{i}": BETTER["none"] for i in range(4)}
+    title = "val_loss (best)"
+    one = compare(records.write_sweep(tmp_path / "a", alone))
+    of_five = compare(records.write_sweep(tmp_path / "b", alone | others))
+    p = [found.arm("schedule=cosine").differences[title].p for found in (one, of_five)]
+    assert p[1] == pytest.approx(5 * p[0])  # Holm's, of the smallest of five
+    assert one.significant
+    assert not of_five.significant
+
+
+def test_of_arms_as_good_as_the_best_the_baseline_is_chosen_then_the_better(tmp_path):
+    arms = {
+        "cosine": {1: 0.50, 2: 0.60, 3: 0.55},
+        "late": {1: 0.505, 2: 0.59, 3: 0.56},
+        "early": {1: 0.51, 2: 0.58, 3: 0.55},
+    }
+    root = records.write_sweep(tmp_path, arms)
+    for name in arms:
+        assert compare(root, baseline=name).chosen == f"schedule={name}"
+    worse = {"none": {1: 0.9, 2: 1.0, 3: 0.95}}
+    found = compare(records.write_sweep(tmp_path / "more", arms | worse))
+    assert (found.best, found.chosen) == ("schedule=early", "schedule=early")
+
+
+def test_the_smallest_rate_is_the_baseline_where_all_drop(tmp_path):
+    rates = {"0.5": {1: 0.5, 2: 0.6}, "1e-1": {1: 0.5, 2: 0.6}}  # in the order of their folders
+    found = compare(records.write_sweep(tmp_path, rates, key="schedule.rate"))
+    assert found.baseline == "schedule.rate=1e-1"
+
+
+def test_runs_without_a_seed_are_each_a_run_of_its_own(tmp_path):
+    for i, loss in enumerate((0.5, 0.6, 0.7)):
+        records.write_run(tmp_path / f"{i}", (1.0, loss), overrides=["schedule=none"])
+    (arm,) = compare(tmp_path).arms
+    assert arm.estimates["val_loss (best)"].n == 3
+
+
+def test_what_the_runs_watched_decides_and_no_other_loss(tmp_path):
+    more = {"aux_loss": [0.1, 0.2]}
+    records.write_run(tmp_path / "a", (0.5, 0.6), metric="val_acc", more=more, mode="max")
+    assert compare(tmp_path).main.key == "val_acc"
+
+
 def test_crashed_failed_and_running_runs_enter_no_mean(tmp_path):
     root = records.write_sweep(tmp_path, SAME)
     common = {"overrides": ["schedule=none"], "seed": 9}

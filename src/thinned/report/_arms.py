@@ -147,9 +147,9 @@ class Comparison:
 
     @property
     def significant(self) -> bool:
-        """Whether the chosen arm is better than the baseline beyond accident, on the same data."""
-        arm = self.arm(self.chosen)
-        found = arm.differences.get(self.main.title) if arm and not self.other_data else None
+        """Whether the best arm is better than the baseline beyond accident, on the same data."""
+        arm = self.arm(self.best)
+        found = arm.differences.get(self.main.title) if arm else None
         return found is not None and found.significant and is_better(found.mean, self.main)
 
     def table(self, width: int = 120) -> "Table":

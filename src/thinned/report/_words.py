@@ -139,7 +139,7 @@ def _something_better(found: Comparison, base: Arm, best: Arm) -> Told:
         )
     evidence = [f"{found.main.title}: {means} (mean ± standard error).", _numbers(found, change)]
     evidence += _untested(found)
-    if not change.significant:
+    if not found.significant:
         return Told(
             f"No significant difference: {best.label} has the best mean {found.main.key}, but "
             f"{base.label} is within the noise of the seeds",
