@@ -57,7 +57,7 @@ def rewind(value: Any) -> Callable[[], object] | None:
     numpy: Any = sys.modules.get("numpy")
     if numpy and isinstance(value, numpy.random.BitGenerator):
         value = numpy.random.Generator(value)  # which draws from it, and keeps its state there
-    if not is_generator(value) or isinstance(value, random.SystemRandom):
+    if not is_generator(value):
         return None
     return functools.partial(set_generator_state, value, generator_state(value))
 
@@ -68,7 +68,8 @@ def is_generator(value: Any) -> bool:
 
     numpy: Any = sys.modules.get("numpy")
     kinds = (numpy.random.Generator, numpy.random.RandomState) if numpy else ()
-    return isinstance(value, (random.Random, torch.Generator, *kinds))
+    known = isinstance(value, (random.Random, torch.Generator, *kinds))
+    return known and not isinstance(value, random.SystemRandom)  # which has no state
 
 
 def generator_state(generator: Any) -> Any:

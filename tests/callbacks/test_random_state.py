@@ -11,7 +11,13 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from helpers import tiny
 from thinned import ThinnedWarning
-from thinned.callbacks import DropoutScheduler, LayerInsert, LayerSwap, RandomState
+from thinned.callbacks import (
+    DropoutScheduler,
+    LayerInsert,
+    LayerSwap,
+    OverfittingMonitor,
+    RandomState,
+)
 from thinned.callbacks._generators import capture, restore
 from thinned.schedules import Linear
 
@@ -231,6 +237,19 @@ def test_other_generators_than_in_the_checkpoint_are_told():
     state = capture({"train.0": DataLoader(Owner())})
     with pytest.warns(ThinnedWarning, match=r"data set of the loader train.0 keeps other random"):
         restore(state, {"train.0": DataLoader(tiny.dataset())})
+
+
+def test_what_asks_the_machine_has_no_state_to_keep(tmp_path):
+    class Asks(Owner):
+        def __init__(self):
+            super().__init__()
+            self.machine = random.SystemRandom()
+
+    module = tiny.TinyModule()
+    module.machine = random.SystemRandom()
+    callbacks = [RandomState(), OverfittingMonitor("val_loss"), tiny.saver(tmp_path)]
+    done = tiny.fit(callbacks, module=module, train=DataLoader(Asks(), batch_size=8))
+    assert "overfit/gap/val_loss" in done.callback_metrics
 
 
 @pytest.mark.parametrize("version", [0, 2, None])
