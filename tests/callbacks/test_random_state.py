@@ -239,6 +239,7 @@ def test_other_generators_than_in_the_checkpoint_are_told():
         restore(state, {"train.0": DataLoader(tiny.dataset())})
 
 
+@pytest.mark.filterwarnings("ignore:The training set gives the same sample differently")
 def test_what_asks_the_machine_has_no_state_to_keep(tmp_path):
     class Asks(Owner):
         def __init__(self):
