@@ -8,7 +8,7 @@ from torch import nn
 
 import thinned
 from helpers import tiny
-from thinned.callbacks import DropoutScheduler, OverfittingMonitor
+from thinned.callbacks import DropoutScheduler, LayerInsert, OverfittingMonitor
 from thinned.schedules import Curriculum, Linear
 
 
@@ -83,10 +83,11 @@ def test_dropout_at_rate_0_in_the_place_of_an_insert_gets_the_rate(lines):
 def test_dropout_at_rate_0_gets_the_rate_where_there_is_no_place_for_an_insert():
     class Layers(Noise):
         def forward(self, x):
-            return self.net[1](self.net[0](x[:, None]))[:, 0]
+            x = x.view(-1, 2, 4)
+            return self.net[1](self.net[0](x, x, x)[0])[:, 0]
 
-    layer = nn.TransformerEncoderLayer(8, 2, 8, dropout=0.0, batch_first=True)
-    module = Layers(nn.Sequential(layer, nn.Linear(8, 3)))
+    layer = nn.MultiheadAttention(4, 2, dropout=0.0, batch_first=True)
+    module = Layers(nn.Sequential(layer, nn.Linear(4, 3)))
     callbacks = thinned.regularize(0.2)
     tiny.fit(callbacks, module=module)
     assert module.noisy == [True] * 4
@@ -205,6 +206,76 @@ def test_residual_blocks_keep_the_linear_rule():
     )
     tiny.fit(callbacks, module=module)
     assert seen == [pytest.approx([0.1, 0.2, 0.3, 0.4])] * 4
+
+
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 16), nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.last(torch.relu(self.first(x)))
+
+
+class NoForward(tiny.pl.LightningModule):
+    """Runs its network in its steps only."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.seen = Functional(), []
+
+    def training_step(self, batch, batch_idx):
+        self.seen.append(batch[0].clone())
+        return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", nn.functional.cross_entropy(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: tiny.TinyModule(Functional()), NoForward], ids=["forward", "no forward"]
+)
+def test_without_an_example_the_first_training_samples_show_the_places(lines, make):
+    module = make()
+    tiny.fit(thinned.regularize(0.1), module=module)
+    assert "dropout inserted at 1 place (net.last:dropout)" in lines()[0]
+    assert "forward" not in vars(module)
+
+
+@pytest.mark.parametrize("source", ["loader", "data module", "module"])
+def test_looking_at_samples_leaves_what_training_sees_as_it_was(source):
+    def seen(callbacks):
+        torch.manual_seed(1)
+        module, loader = NoForward(), tiny.loader(shuffle=True)
+        if source == "module":
+            module.train_dataloader = lambda: loader
+            tiny.trainer(callbacks=callbacks).fit(module)
+        elif source == "loader":
+            tiny.fit(callbacks, module=module, train=loader, val=False)
+        else:
+            data = tiny.pl.LightningDataModule()
+            data.train_dataloader = lambda: tiny.loader(shuffle=True)
+            tiny.trainer(callbacks=callbacks).fit(module, datamodule=data)
+        return torch.stack(module.seen)
+
+    insert = LayerInsert(rate=0.1)
+    assert torch.equal(seen([insert]), seen([]))
+    assert "net.last: before Linear" in str(insert.edits[0])
+
+
+def test_samples_that_have_no_index_leave_what_structure_shows(lines):
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(tiny.dataset())
+
+    loader = torch.utils.data.DataLoader(Stream(), batch_size=8)
+    tiny.fit(thinned.regularize(0.1), module=Noise(plain()), train=loader)
+    assert "inserted at 2 places" in lines()[0]
+    with pytest.raises(thinned.NoEffectError, match="example_input_array"):
+        tiny.fit(thinned.regularize(0.1), module=Noise(Functional()), train=loader)
 
 
 @pytest.mark.parametrize("once", [True, False], ids=["the same callbacks", "new ones"])

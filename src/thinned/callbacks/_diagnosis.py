@@ -1,21 +1,20 @@
 """Diagnoses a model once, when training begins."""
 
-import contextlib
 import hashlib
-import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from thinned._checks import check_choice, one_or_many
 from thinned._log import logger
 from thinned.diagnosis import Finding, all_rules, diagnose
 from thinned.schedules import Schedule
 
+from ._example import first_rows, inputs_of, no_logging, runnable_part
 from ._lightning import all_callbacks
 from ._rate_callback import RateCallback
 
@@ -77,11 +76,11 @@ class Diagnosis(pl.Callback):
             return
         self._done = True
         context = _trainer_context(trainer, pl_module)  # a collective: all ranks, all together
-        part = _runnable(pl_module)
+        part = runnable_part(pl_module)
         example = _example(self.example_input, pl_module, part, batch)
         if not _may_run(trainer):
             example = None
-        with _no_logging(pl_module), trainer.precision_plugin.forward_context():
+        with no_logging(pl_module), trainer.precision_plugin.forward_context():
             self.findings = diagnose(
                 pl_module,
                 None if example is None else trainer.precision_plugin.convert_input(example),
@@ -178,37 +177,8 @@ def _may_run(trainer: pl.Trainer) -> bool:
     return not name.startswith(("fsdp", "deepspeed", "model_parallel"))
 
 
-def _runnable(pl_module: pl.LightningModule) -> nn.Module | None:
-    """The part to run: the module itself, or its one part with parameters if it has no forward."""
-    wrote = next(cls for cls in type(pl_module).__mro__ if "forward" in vars(cls))
-    if wrote.__module__.partition(".")[0] not in ("pytorch_lightning", "lightning", "torch"):
-        return None
-    with_parameters = [c for c in pl_module.children() if next(c.parameters(), None) is not None]
-    return with_parameters[0] if len(with_parameters) == 1 else None
-
-
 def _example(given: Any, pl_module: pl.LightningModule, part: nn.Module | None, batch: Any) -> Any:
     """What to call the model with; of a batch, at most `ROWS` rows."""
-    if given is not None:
-        return given
-    if pl_module.example_input_array is not None:
-        return pl_module.example_input_array
-    few = tree_map_only(Tensor, lambda tensor: tensor[:ROWS] if tensor.dim() else tensor, batch)
-    if isinstance(few, Mapping):
-        names = inspect.signature((part or pl_module).forward).parameters
-        takes_all = any(p.kind is p.VAR_KEYWORD for p in names.values())
-        return {key: value for key, value in few.items() if takes_all or key in names}
-    return few[0] if isinstance(few, list | tuple) and few else few
-
-
-@contextlib.contextmanager
-def _no_logging(pl_module: pl.LightningModule) -> Iterator[None]:
-    """Let a forward that logs log nothing: these forwards are not the training's."""
-    names = ("log", "log_dict")
-    try:
-        for name in names:
-            vars(pl_module)[name] = lambda *_, **__: None
-        yield
-    finally:
-        for name in names:
-            vars(pl_module).pop(name, None)
+    if given is None:
+        given = pl_module.example_input_array
+    return inputs_of(first_rows(batch, ROWS), pl_module, part) if given is None else given

@@ -40,7 +40,7 @@ class EditCallback(pl.Callback):
         self.keep = keep
         vars(self).update(self._of_this_fit())
 
-    def edit(self, model: pl.LightningModule) -> Edit | None:
+    def edit(self, trainer: pl.Trainer, model: pl.LightningModule) -> Edit | None:
         """Edit the model, or find that nothing need be done."""
         raise NotImplementedError
 
@@ -98,7 +98,7 @@ class EditCallback(pl.Callback):
         undo_all(trainer)
 
     def _apply(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        edit = self.edit(pl_module)
+        edit = self.edit(trainer, pl_module)
         if edit is None:
             return
         self._standing.append(edit)

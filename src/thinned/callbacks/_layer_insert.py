@@ -10,6 +10,7 @@ from thinned._log import logger
 from thinned.surgery import Edit, as_patterns, insert
 
 from ._edits import EditCallback
+from ._example import training_example
 
 
 class LayerInsert(EditCallback):
@@ -26,7 +27,8 @@ class LayerInsert(EditCallback):
         exclude: globs of what to leave out.
         after: insert after modules of this class; see :func:`thinned.insert`.
         example_input: an input to trace the model with, where its structure does not say enough;
-            without it the module's ``example_input_array``.
+            without it the module's ``example_input_array``, else, without ``after``, inputs of the
+            first training samples, where the module runs on them.
         keep: leave the layers in the model when fit ends.
 
     Attributes:
@@ -61,19 +63,18 @@ class LayerInsert(EditCallback):
         self.after = after
         self.example_input = example_input
 
-    def edit(self, model: pl.LightningModule) -> Edit:
+    def edit(self, trainer: pl.Trainer, model: pl.LightningModule) -> Edit:
         """Insert the layers into the model."""
-        example = self.example_input
-        if example is None:
-            example = getattr(model, "example_input_array", None)
-        edit = insert(
-            model,
-            self.variant,
-            self.rate,
-            self.include,
-            self.exclude,
-            after=self.after,
-            example_input=example,
-        )
+        named = self.after is not None  # the place, for which no run is needed
+        with training_example(trainer, model, self.example_input, run=not named) as example:
+            edit = insert(
+                model,
+                self.variant,
+                self.rate,
+                self.include,
+                self.exclude,
+                after=self.after,
+                example_input=example,
+            )
         logger.info("%s", edit)
         return edit

@@ -54,7 +54,7 @@ class LayerSwap(EditCallback):
         self.exclude = as_patterns(exclude, "exclude")
         self.rate = rate if rate is None else check_rate("rate", rate)
 
-    def edit(self, model: pl.LightningModule) -> Edit:
+    def edit(self, trainer: pl.Trainer, model: pl.LightningModule) -> Edit:
         """Swap the layers of the model."""
         edit = swap(model, self.mapping, self.include, self.exclude, rate=self.rate)
         logger.info("%s", edit)

@@ -14,6 +14,7 @@ from thinned.surgery._table import fold
 
 from ._dropout_scheduler import DropoutScheduler
 from ._edits import EditCallback
+from ._example import training_example
 from ._monitor import OverfittingMonitor
 
 _NAMED = 6  # places that a line has room for
@@ -32,7 +33,8 @@ def regularize(
 
     The dropout layers that are on (rate above 0) get the rate. Where none is on, layers are
     inserted by the placement table of :func:`thinned.insert`, and taken out again when fit ends;
-    where dropout at rate 0 stands in such a place already, it gets the rate instead. A further fit
+    where dropout at rate 0 stands in such a place already, it gets the rate instead. The places are
+    seen by a run on ``example_input_array``, else on the first training samples. A further fit
     of the same model takes the same places, whatever rate the schedule has left in them.
     One line says what was done, where and how often. The gap between training and validation, and
     the verdict, are measured by an :class:`OverfittingMonitor`.
@@ -77,7 +79,7 @@ class Regularizer(EditCallback):
         self._came_on: dict[str, bool] = {}
         self._before: dict[str, float] = {}
 
-    def edit(self, model: pl.LightningModule) -> Edit | None:
+    def edit(self, trainer: pl.Trainer, model: pl.LightningModule) -> Edit | None:
         """Insert layers where no dropout is on."""
         self.scheduler.only, self.scheduler.profile = None, Uniform()
         sites = find_sites(model, kinds="dropout")
@@ -92,9 +94,8 @@ class Regularizer(EditCallback):
         off = {site.path: 1.0 for site in sites if site.live is not False}
         edit = None
         try:
-            edit = insert(
-                model, rate=self.rate, example_input=getattr(model, "example_input_array", None)
-            )
+            with training_example(trainer, model) as example:
+                edit = insert(model, rate=self.rate, example_input=example)
         except NoEffectError as error:
             if not off:
                 raise NoEffectError(f"{error}\n{_NO_PLACE}") from None
