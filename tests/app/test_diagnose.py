@@ -81,6 +81,7 @@ def test_findings_as_json(capsys):
         ),
         (["my_models:MODELS"], "to have 'MODELS', it has not"),
         (["my_models:right", "--input", "8x3"], "Expected --input as a shape like 8,3,32,32"),
+        (["my_models:right", "--input", "0,8"], "Expected --input as a shape like 8,3,32,32"),
         (["my_models:right", "--ignore", "dead"], "Did you mean 'dead-site'?"),
         (["my_models:batch"], "Expected `model` to be a torch.nn.Module"),
     ],

@@ -114,6 +114,23 @@ def test_one_line_and_exit_code_2(override, begin, further, train):
     assert further in err
 
 
+@pytest.mark.parametrize("value", ["${nope:x}", "${oc.env:NO_SUCH_VARIABLE}", "${sede}"])
+def test_an_interpolation_that_leads_nowhere_is_one_line_with_the_key(value, train):
+    code, err = train(f"name={value}", "logger=none")
+    assert code == 2
+    assert err.startswith("thinned: `name`: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("mode", [[], ["-m", "seed=1,2"]])
+def test_an_interpolation_that_is_typed_holds_in_its_own_place(mode, train, quick):
+    code, err = train(*mode, *quick, "trainer.min_epochs=${.max_epochs}")
+    assert code == 0, err
+    for folder in Path().glob("*run*/*/*"):
+        kept = [json.loads(path.read_text())["overrides"] for path in folder.rglob("status.json")]
+        assert all(any("max_epochs" in word and "$" in word for word in each) for each in kept)
+
+
 def test_the_error_stands_in_the_status_too(train):
     train("schedule.end=1.5", "logger=none")
     status = json.loads(only("runs/*/*/status.json").read_text())

@@ -355,16 +355,17 @@ def test_a_hydra_app_is_recognised(tmp_path):
     from hydra.core.hydra_config import HydraConfig
 
     (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "main.yaml").write_text("rate: 0.1\n")
+    (tmp_path / "conf" / "main.yaml").write_text("part: {rate: 0.1, again: 0.1}\n")
+    typed = ["part.rate=0.2", "part.again=${.rate}"]  # which holds in its own place only
     with initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
-        config = compose("main", overrides=["rate=0.2"], return_hydra_config=True)
+        config = compose("main", overrides=typed, return_hydra_config=True)
         config.hydra.runtime.output_dir = str(tmp_path / "out")
         HydraConfig.instance().set_config(config)
         try:
             tiny.fit([RunRecord(page=False, summary=False)])
         finally:
             HydraConfig.instance().cfg = None
-    assert read_record(tmp_path / "out").overrides == ["rate=0.2"]
+    assert read_record(tmp_path / "out").overrides == typed
 
 
 def test_the_weights_are_those_without_it(tmp_path):

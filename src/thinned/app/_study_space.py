@@ -1,8 +1,8 @@
 """What an Optuna study searches: that it is searched as it was before, and the points of a grid."""
 
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ._errors import ConfigError
 
@@ -83,7 +83,8 @@ def _space(config: DictConfig) -> dict[str, Any]:
 
 def _lines(config: DictConfig) -> list[str]:
     params = config.hydra.sweeper.get("params") or {}
-    return [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
+    typed = cast("list[str]", OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
+    return [*(f"{key}={value}" for key, value in params.items()), *typed]
 
 
 def _words(distribution: Any) -> str:

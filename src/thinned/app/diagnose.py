@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from thinned._checks import nearest
+from thinned._checks import check_count, nearest
 
 from ._command import FOUND, OK, guarded, parser, show
 
@@ -112,8 +112,8 @@ def _example(text: str) -> Any:
     if ":" in text:
         return load(text)
     try:
-        shape = [int(number) for number in text.split(",")]
-    except ValueError as error:
+        shape = [check_count("a size", int(number)) for number in text.split(",")]
+    except ValueError as error:  # an empty batch shows nothing either
         msg = f"Expected --input as a shape like 8,3,32,32 or as MODULE:NAME, got {text!r}."
         raise ValueError(msg) from error
     import torch

@@ -10,9 +10,9 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from . import _progress, _resolvers
 from ._check import check_config, check_single
@@ -87,11 +87,13 @@ def job(cfg: DictConfig) -> Any:
     # The user's own package, also in a launcher's process; last, so that it hides nothing.
     if hydra_cfg.runtime.cwd not in sys.path:
         sys.path.append(hydra_cfg.runtime.cwd)
-    status = JobStatus(hydra_cfg.runtime.output_dir, list(hydra_cfg.overrides.task))
+    # As it was typed: an interpolation in it means something in its place only.
+    typed = cast("list[str]", OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False))
+    status = JobStatus(hydra_cfg.runtime.output_dir, typed)
     try:
         if hydra_cfg.mode is RunMode.RUN:
-            check_single(hydra_cfg.overrides.task)
-        plain = check_config(cfg, list(hydra_cfg.overrides.task))
+            check_single(typed)
+        plain = check_config(cfg, typed)
         from ._job import run
 
         result = run(cfg, plain)

@@ -61,7 +61,7 @@ def header(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": int(seed) if seed.lstrip("-").isdigit() else None,
         "config": without_secrets(config),
-        "overrides": overrides_without_secrets(hydra.overrides.task) if hydra is not None else [],
+        "overrides": [] if hydra is None else overrides_without_secrets(_typed(hydra)),
         "environment": _environment(trainer),
         "process": {"pid": os.getpid(), "host": host_mark()},
     }
@@ -78,6 +78,13 @@ def _hydra() -> Any:
     if module is None or not module.HydraConfig.initialized():
         return None
     return module.HydraConfig.get()
+
+
+def _typed(hydra: Any) -> Any:
+    """Return the overrides as they were typed; an interpolation holds in its own place only."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(hydra.overrides.task, resolve=False)
 
 
 def _hyperparameters(trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -134,7 +135,7 @@ class Attachment:
         inserted = self._edit.sites if self._edit is not None else ()
         self.sites = SiteList([*own, *inserted])
         self._set(start)
-        self._summary = f"{len(own)} dropout modules set, {len(inserted)} hooks inserted"
+        self._summary = f"{_count(own, 'dropout module')} set, {_count(inserted, 'hook')} inserted"
         logger.info("Ultralytics %s: %s, rate %g", trainer.args.task, self._summary, self.rate)
         if is_first_rank():
             self._journal.start(trainer, self.sites, str(self._edit or ""))
@@ -233,3 +234,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model
         model = inner
+
+
+def _count(items: Sequence[Any], what: str) -> str:
+    return f"{len(items)} {what}{'s' * (len(items) != 1)}"
