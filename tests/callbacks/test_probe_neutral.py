@@ -1,6 +1,8 @@
 """Training is bitwise the same with the monitor as without. Each way of breaking that is a case."""
 
 import random
+from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -163,6 +165,38 @@ def test_nothing_changes(case):
     assert "overfit/gap/val_loss" in monitor.history[-1]
     assert probing.same(with_it, without)
     assert traces == expected
+
+
+class Frozen(dict):
+    """As diffusers keeps the configuration of a model."""
+
+    def __setitem__(self, key, value):
+        raise TypeError("read only")
+
+
+class FrozenList(list):
+    def __setitem__(self, index, value):
+        raise TypeError("read only")
+
+
+class Point(NamedTuple):
+    x: list
+
+
+@pytest.mark.parametrize(
+    "thing", [Frozen(a=1), FrozenList([torch.zeros(2)]), Point([1]), deque([[1]])], ids=repr
+)
+def test_collections_that_refuse_to_change_are_none_of_the_probes_business(thing):
+    class Keeps(Plain):
+        def __init__(self):
+            super().__init__()
+            self.thing = thing
+
+    monitor = OverfittingMonitor("val_loss")
+    model = probing.build(Keeps)
+    probing.fit(PL, model, [monitor])
+    assert "overfit/gap/val_loss" in monitor.history[-1]
+    assert model.thing is thing
 
 
 def test_a_model_that_does_change_is_noticed():

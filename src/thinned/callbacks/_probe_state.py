@@ -113,15 +113,19 @@ class Snapshot:
             parts = [self._copy(v) for v in value]
             if all(map(operator.is_, parts, value)):
                 return value  # also of a kind of its own, such as torch.Size
-            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-        made = copy.copy(value)
+            return value._make(parts) if hasattr(value, "_make") else tuple(parts)
+        try:
+            made = copy.copy(value)
+        except Exception:  # one that must not change, such as a frozen dictionary, is shared
+            return value
         self._seen[id(value)] = made
         if isinstance(value, dict):
             for key, held in value.items():
                 dict.__setitem__(made, key, self._copy(held))
         elif isinstance(value, list | deque):
+            put = list.__setitem__ if isinstance(value, list) else deque.__setitem__
             for index, held in enumerate(value):
-                made[index] = self._copy(held)
+                put(made, index, self._copy(held))
         return made
 
 
