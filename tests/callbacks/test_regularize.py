@@ -245,6 +245,21 @@ def test_without_an_example_the_first_training_samples_show_the_places(lines, ma
     assert "forward" not in vars(module)
 
 
+def test_a_forward_gets_as_many_of_a_batch_as_it_needs(lines):
+    class Two(tiny.TinyModule):
+        def forward(self, x, y):
+            return nn.functional.cross_entropy(self.net(x), y)
+
+        def training_step(self, batch, batch_idx):
+            return self(*batch)
+
+        def validation_step(self, batch, batch_idx):
+            self.log("val_loss", self(*batch))
+
+    tiny.fit(thinned.regularize(0.1), module=Two(Functional()))
+    assert "inserted at 1 place (net.last:dropout)" in lines()[0]
+
+
 @pytest.mark.parametrize("source", ["loader", "data module", "module"])
 def test_looking_at_samples_leaves_what_training_sees_as_it_was(source):
     def seen(callbacks):

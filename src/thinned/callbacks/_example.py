@@ -52,12 +52,16 @@ def training_example(
 
 
 def inputs_of(batch: Any, pl_module: pl.LightningModule, part: nn.Module | None) -> Any:
-    """Return what of a batch a forward takes: the first of a list, of a mapping what it names."""
+    """Return what of a batch a forward takes: what it names, or as many of the first as it needs."""
+    names = inspect.signature((part or pl_module).forward).parameters
     if isinstance(batch, Mapping):
-        names = inspect.signature((part or pl_module).forward).parameters
         takes_all = any(p.kind is p.VAR_KEYWORD for p in names.values())
         return {key: value for key, value in batch.items() if takes_all or key in names}
-    return batch[0] if isinstance(batch, list | tuple) and batch else batch
+    if not isinstance(batch, list | tuple) or not batch:
+        return batch
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = sum(p.kind in places and p.default is p.empty for p in names.values())
+    return tuple(batch[:needed]) if needed > 1 else batch[0]
 
 
 def first_rows(batch: Any, rows: int) -> Any:
