@@ -52,7 +52,7 @@ def training_example(
 
 
 def inputs_of(batch: Any, pl_module: pl.LightningModule, part: nn.Module | None) -> Any:
-    """Return what of a batch a forward takes: what it names, or as many of the first as it needs."""
+    """Return what of a batch a forward takes: what it names, or as many first ones as it needs."""
     names = inspect.signature((part or pl_module).forward).parameters
     if isinstance(batch, Mapping):
         takes_all = any(p.kind is p.VAR_KEYWORD for p in names.values())
