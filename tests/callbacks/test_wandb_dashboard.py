@@ -1,4 +1,5 @@
 import importlib
+import sys
 
 import pytest
 import wandb
@@ -114,6 +115,26 @@ def test_jobs_of_one_process_get_a_run_each(tmp_path):
     found = read_offline(tmp_path)
     assert len({run.run_id for run in found}) == 3
     assert [run.exit_code for run in found] == [0, 1, 0]
+
+
+def test_a_run_is_finished_though_wandb_has_raised(tmp_path, monkeypatch):
+    def dead(*args, **kwargs):
+        raise ConnectionError("W&B is down")
+
+    monkeypatch.setattr(wandb.Run, "log", dead)
+    with pytest.warns(ThinnedWarning, match="W&B is down"):
+        tiny.fit(ours(), default_root_dir=tmp_path, max_epochs=2)
+    assert wandb.run is None
+
+
+def test_without_plotly_there_is_a_verdict_and_no_heat_map(tmp_path, monkeypatch, caplog):
+    for name in ("plotly", "plotly.graph_objects"):
+        monkeypatch.setitem(sys.modules, name, None)
+    tiny.fit(ours(), default_root_dir=tmp_path, max_epochs=2)
+    assert "no heat map, since plotly" in caplog.text
+    (found,) = read_offline(tmp_path)
+    assert found.exit_code == 0
+    assert found.summary["verdict/word"] == "not enough evidence"
 
 
 def test_a_second_training_in_one_run_is_told(tmp_path):

@@ -1,11 +1,13 @@
 """Sets up the W&B run: axes and summaries, the sites, the heat map, the verdict, one alert."""
 
+import contextlib
 import warnings
 from typing import Any, cast
 
 import pytorch_lightning as pl
 
 from thinned._errors import ThinnedWarning
+from thinned._log import logger
 from thinned.callbacks import _collect as collect
 from thinned.callbacks._guard import never_kills
 from thinned.report import RateRow, coloured, heat
@@ -135,26 +137,31 @@ class WandbDashboard(pl.Callback):
 
     @never_kills
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the heat map and the verdict; finish the run if it is ours."""
+        """Write the verdict and the heat map."""
         if self._run is None:
             return
-        if any(row.sites for row in self._rates):
-            self._log({"dropout/heat": _heat(self._rates)})
         verdict = collect.verdict(trainer)
         if verdict is not None:
             text = {name: _text(value) for name, value in verdict.items()}
             self._run.summary.update({f"verdict/{name}": each for name, each in text.items()})
             self._run.config.update({"verdict": text["word"]}, allow_val_change=True)
         self._run.summary[DONE] = (self._run.summary.get(DONE) or 0) + 1
+        if any(row.sites for row in self._rates):
+            try:
+                self._log({"dropout/heat": _heat(self._rates)})
+            except ImportError as error:
+                missing = "no heat map, since %s is missing: pip install 'thinned[report]'"
+                logger.info(missing, error.name)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Finish the run if it is ours: the next one must not write into it."""
         self._finish(0)
 
-    @never_kills
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Finish the run as failed if it is ours: the next one must not write into it."""
-        if self._run is not None:
-            self._finish(1)
+        """Finish the run as failed if it is ours."""
+        self._finish(1)
 
     def _find(self, trainer: pl.Trainer) -> tuple[Any, bool, bool]:
         """The run, whether it is the logger's, and whether it was started here."""
@@ -174,8 +181,17 @@ class WandbDashboard(pl.Callback):
 
     def _finish(self, code: int) -> None:
         run, self._run = self._run, None
-        if self._ours:
-            run.finish(exit_code=code)
+        if run is None or not self._ours:
+            return
+        if self.broken:  # what failed has been told
+            with contextlib.suppress(Exception):
+                run.finish(exit_code=code)
+        else:
+            self._close(run, code)
+
+    @never_kills
+    def _close(self, run: Any, code: int) -> None:
+        run.finish(exit_code=code)
 
 
 def _our(found: dict[str, float]) -> list[str]:
