@@ -70,3 +70,25 @@ def test_news_go_to_the_standard_error_of_the_moment(monkeypatch):
             monkeypatch.setattr(sys, "stderr", stream)
             logger.warning("here")
             assert stream.getvalue() == "thinned: here\n"
+
+
+@pytest.mark.parametrize(
+    ("ranks", "speaks"),
+    [
+        ({}, True),
+        ({"RANK": "1", "LOCAL_RANK": "0"}, False),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"SLURM_PROCID": "3"}, False),
+        ({"SLURM_PROCID": "0"}, True),
+        ({"JSM_NAMESPACE_RANK": "2"}, False),
+    ],
+)
+def test_only_the_first_rank_speaks_whoever_started_it(monkeypatch, capsys, ranks, speaks):
+    from thinned._log import _RANKS, logger
+
+    for name in _RANKS:
+        monkeypatch.delenv(name, raising=False)
+    for name, rank in ranks.items():
+        monkeypatch.setenv(name, rank)
+    logger.info("a word")
+    assert ("a word" in capsys.readouterr().err) == speaks

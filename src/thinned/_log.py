@@ -9,6 +9,9 @@ from thinned._checks import check_choice
 
 logger = logging.getLogger("thinned")
 
+# As Lightning asks for them: the first that is set.
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+
 _LEVELS = {
     "quiet": logging.ERROR,
     "warning": logging.WARNING,
@@ -22,8 +25,8 @@ class _FirstRankOnly(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  logging gives it
         """Say whether this process may speak."""
-        rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"
-        return rank == "0"
+        given = (os.environ.get(name) for name in _RANKS)
+        return next(filter(None, given), "0") == "0"
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):
