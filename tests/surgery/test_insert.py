@@ -336,6 +336,16 @@ def test_packed_sequences_keep_their_mask_over_time():
     assert not torch.equal(first[0], second[0])
 
 
+def test_what_makes_sequences_shorter_goes_only_where_it_is_named():
+    model = net()
+    with pytest.raises(ValueError, match="Expected `after` to say where TokenDrop goes"):
+        thinned.insert(model, "token_drop", 0.5)
+    embed = nn.Sequential(nn.Linear(4, 8), nn.TransformerEncoderLayer(8, 2, 8, batch_first=True))
+    edit = thinned.insert(embed, "token_drop", 0.5, after="Linear", include="0")
+    assert embed(torch.randn(2, 9, 4)).shape == (2, 5, 8)
+    edit.undo()
+
+
 def test_a_packed_sequence_is_one_argument_of_an_example():
     class Tagger(nn.Module):
         def __init__(self):

@@ -379,6 +379,20 @@ def test_skip_computes_the_kept_rows_only_and_cuts_what_comes_with_them():
     assert seen == [(5, 5), (5, 5)]
 
 
+def test_a_mask_of_steps_stays_whole_where_the_batch_is_as_long():
+    class Masked(PreNorm):
+        def forward(self, x, mask=None):
+            return x + self.mix(x if mask is None else mask @ x)
+
+    block = Masked()
+    insert(Chain(block), 0.5, mode="skip")
+    x, mask = torch.randn(5, 5, DIM), torch.ones(5, 5).tril()
+    for _ in range(9):
+        y = block(x, mask)
+        kept = (y != x).flatten(1).any(dim=1)
+        torch.testing.assert_close(y[kept], (x + 2 * block.mix(mask @ x))[kept])
+
+
 def test_skip_gives_every_weight_a_gradient():
     model = Chain(PreNorm(), PostNorm())
     insert(model, 0.95, mode="skip")

@@ -73,7 +73,7 @@ def insert(
         NoEffectError: if there is no such place, or none for one of several patterns; the message
             lists what the model holds.
         ValueError: if ``rate`` is none, an option of the variant has no such value, the variant
-            would do harm, or the model does not run on ``example_input``.
+            would do harm or needs ``after``, or the model does not run on ``example_input``.
         TypeError: if ``variant`` is no layer or knows an option not, or the model is scripted.
         RuntimeError: if the model is wrapped, or compiled and already run.
 
@@ -90,7 +90,7 @@ def insert(
     """
     model = editable(model)
     scope = Scope.of(model, include, exclude)
-    chosen = Chosen.of(variant)
+    chosen = Chosen.of(variant, placed=after is not None)
     asked = chosen.rate if rate is None else rate
     rate = check_rate("rate", USUAL if asked is None else asked)
     plan = Plan()

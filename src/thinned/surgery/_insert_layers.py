@@ -43,12 +43,17 @@ class Chosen:
     rate: float | None = None
 
     @classmethod
-    def of(cls, variant: Any) -> "Chosen":
+    def of(cls, variant: Any, *, placed: bool) -> "Chosen":
         """Read `variant`: ``"auto"``, a name, a class, or a ``functools.partial`` of one.
+
+        Args:
+            variant: what the user asked for.
+            placed: whether the user says after which modules.
 
         Raises:
             TypeError: if it is no layer that can be put between others, or an option is none.
-            ValueError: if an option of a drop of blocks has a value that it cannot have.
+            ValueError: if an option of a drop of blocks has a value that it cannot have, or the
+                layer needs a place that the user names.
         """
         if variant == AUTO:
             return cls()
@@ -65,6 +70,7 @@ class Chosen:
         chosen = cls(layer, rest, named, options.get("p"))
         if chosen.elements:
             chosen._require_free_standing()
+            chosen._require_place(placed)
         elif layer is not None and rest:  # blocks get hooks of ours: this checks the options
             block = (nn.Identity(),) if issubclass(layer, StochasticDepth) else ()
             layer(*block, **rest)
@@ -111,6 +117,12 @@ class Chosen:
             msg = f"{layer.__name__} takes the place of another layer and cannot stand between "
             msg += "layers. Use `thinned.swap`."
             raise TypeError(msg)
+
+    def _require_place(self, placed: bool) -> None:
+        if self.layer is not None and self.layer.kind == "token_drop" and not placed:
+            msg = f"Expected `after` to say where {self.layer.__name__} goes, got None: it makes "
+            msg += "the sequence shorter, which few places bear. Name what adds the positions."
+            raise ValueError(msg)
 
 
 def hooks(

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.compiler import is_compiling
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.hooks import RemovableHandle
 
 from thinned.layers._counted import CountedLayer
@@ -94,7 +94,11 @@ class AroundBlock(Inserted):
         self._rows = None
         x = picked(args, kwargs, *self._either)
         axis = self.layer.batch_dim
-        if not self.is_on(host) or not isinstance(x, Tensor) or not _can_cut((args, kwargs)):
+        if (
+            not self.is_on(host)
+            or not isinstance(x, Tensor)
+            or not _can_cut((args, kwargs), x, axis)
+        ):
             return None
         batch = x.shape[axis]
         count = self.layer.kept_of(batch)
@@ -155,9 +159,17 @@ class AroundBlock(Inserted):
         return output
 
 
-def _can_cut(arguments: Any) -> bool:
-    """Say whether all that holds samples can be cut: tensors can, a cache of keys cannot."""
-    from torch.utils._pytree import tree_leaves
+def _can_cut(arguments: Any, x: Tensor, axis: int) -> bool:
+    """Say whether all that holds samples can be cut: tensors can, a cache of keys cannot.
 
+    Where another axis of the input is as long as the batch, such as that of time, nobody knows of
+    another tensor which of the two its axis is: a mask of attention (T, T) must stay whole.
+    """
+    leaves = tree_leaves(arguments)
     plain = (Tensor, int, float, bool, str, torch.dtype, torch.device, type(None))
-    return all(isinstance(leaf, plain) for leaf in tree_leaves(arguments))
+    if not all(isinstance(leaf, plain) for leaf in leaves):
+        return False
+    batch, tensors = x.shape[axis], [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if not any(t.dim() > axis and t.shape[axis] == batch and t.shape != x.shape for t in tensors):
+        return True
+    return sum(size == batch for size in x.shape) == 1
