@@ -43,7 +43,7 @@ class Chosen:
     rate: float | None = None
 
     @classmethod
-    def of(cls, variant: Any, *, placed: bool) -> "Chosen":
+    def of(cls, variant: Any, *, placed: bool = True) -> "Chosen":
         """Read `variant`: ``"auto"``, a name, a class, or a ``functools.partial`` of one.
 
         Args:
