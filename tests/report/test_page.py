@@ -24,7 +24,7 @@ from thinned.report._compare_figures import curves, differences, means
 from thinned.report._course import course, guess_mode, main_metric, train_key
 from thinned.report._figures import values
 from thinned.report._judge import judge
-from thinned.report._page import run_figures
+from thinned.report._page import _sites, run_figures
 from thinned.report._palette import palette
 from thinned.report._render import json_for_script
 
@@ -167,6 +167,16 @@ def test_learning_curves_without_their_steep_beginning(tmp_path, steep):
         records.write_run(folder, losses, overrides=[f"schedule={folder.name}"], seed=1)
     page = write_compare_page(compare(tmp_path)).read_text("utf-8")
     assert (STEEP in page) == steep
+
+
+def test_what_is_known_of_no_site_has_no_column(tmp_path):
+    record = Record(tmp_path, sites=[{"path": "a", "kind": "dropout", "class": "Dropout"}])
+    assert _sites(record) == (["path", "kind", "class"], [["a", "dropout", "Dropout"]])
+    record.sites.append({"path": "b", "live": False, "rate": 0.5, "group": "head"})
+    head, rows = _sites(record)
+    assert head == ["path", "kind", "class", "group", "rate at start", "read by forward"]
+    assert dict(zip(head, rows[1], strict=True))["read by forward"] == "no"
+    assert dict(zip(head, rows[0], strict=True))["read by forward"] is None
 
 
 def test_every_figure_has_a_name_a_description_and_its_numbers(overfitted):

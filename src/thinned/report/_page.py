@@ -16,6 +16,7 @@ from thinned.report._record import Record, ended
 from thinned.report._render import render, write
 
 PAGE_NAME = "report.html"
+_READ: dict[Any, str] = {True: "yes", False: "no"}
 STEEP = "The axis leaves out the steep beginning."
 STATUS_TONES = {"finished": "good", "running": "calm", "failed": "bad", "crashed": "bad"}
 STATUS_TONES |= {"unknown": "calm", "stopped": "calm", "diverged": "bad"}
@@ -40,18 +41,7 @@ def page(record: Record) -> str:
     """Make the page of one run, as text."""
     drawn = run_figures(record)
     status = ended(record, diverged(record, main_metric(record)))
-    sites = [
-        [
-            site.get("path"),
-            site.get("kind"),
-            site.get("class"),
-            site.get("group") or "",
-            site.get("rate"),
-            _last_rate(record, str(site.get("path"))),
-            {True: "yes", False: "no", None: "unverified"}.get(site.get("live"), ""),
-        ]
-        for site in record.sites
-    ]
+    site_head, sites = _sites(record)
     return render(
         "run.html",
         {name: figure for name, (figure, *_) in drawn.items()},
@@ -61,6 +51,7 @@ def page(record: Record) -> str:
         status_tone=STATUS_TONES.get(status, "warn"),
         found=answer(record),
         drawn=drawn,
+        site_head=site_head,
         sites=sites,
         scores=calibration_rows(record),
         config=json.dumps(record.config, indent=2, ensure_ascii=False),
@@ -135,6 +126,22 @@ def _marks(record: Record, went: Course, *, low: bool) -> list[figures.Figure]:
         figures.mark(at, name, colour, row=row, low=low)
         for row, (name, at, colour) in enumerate(known)
     ]
+
+
+def _sites(record: Record) -> tuple[list[str], list[list[Any]]]:
+    """The sites as a table; what is known of none of them has no column."""
+    rows = [
+        {
+            **{name: site.get(name) for name in ("path", "kind", "class", "group")},
+            "rate at start": site.get("rate"),
+            "rate at end": _last_rate(record, str(site.get("path"))),
+            "read by forward": _READ.get(site.get("live")),
+        }
+        for site in record.sites
+    ]
+    names = list(rows[0]) if rows else []
+    head = [name for name in names if any(row[name] is not None for row in rows)]
+    return head, [[row[name] for name in head] for row in rows]
 
 
 def _last_rate(record: Record, path: str) -> float | None:
