@@ -15,7 +15,11 @@ WRONG = [
     ("trainer.max_epoch=3", "Unknown key `trainer.max_epoch`. Did you mean 'max_epochs'?", ""),
     ("schedule=linaer", "Expected `schedule` to be one of", "got 'linaer'. Did you mean 'linear'?"),
     ("schedule=0.3", "Expected `schedule` to be one of", "schedule=constant schedule.rate=0.3."),
-    ("schedule={'head.*':0.3}", "Expected `schedule` to be one of", "schedule=groups."),
+    (
+        "schedule={'head.*':0.3}",
+        "Expected `schedule` to be one of",
+        "To set rates: 'callbacks.dropout.schedule={head.*:0.3}'.",
+    ),
     ("-m schedule=0.1,0.2", "Expected `schedule` to be one of", "schedule.rate=0.1,0.2."),
     ("callbacks=null", "Expected `callbacks` to be one of", "Nothing is callbacks=none."),
     ("trainer=1", "Expected `trainer` to be one of ddp, default, got 1.", ""),
@@ -50,6 +54,8 @@ WRONG = [
     ("model.dropout=0.3", "`model.dropout=0.3` has no effect", "schedule=none"),
     ("schedule=constant schedule.rate=0.3 callbacks=none", "`schedule=constant` has no effect", ""),
     ("schedule.end=0.3 callbacks=adaptive", "`schedule.end=0.3` has no effect", "schedule=none"),
+    ("objective=[]", "Expected `objective` to be a logged key or a list of some, got [].", ""),
+    ("objective=[val_loss,3]", "Expected `objective` to be a logged key or a list of", "3]."),
     (
         "search=rates",
         "`search=rates` has no effect in a single run.",
@@ -98,6 +104,7 @@ WRONG = [
     ("schedule._target_=thinned.schedules.Linaer", "Expected `schedule._target_` to be one", ""),
     # what Hydra itself refuses
     ("seed===", "Expected an override as key=value, got 'seed==='.", ""),
+    ("+x={'a':1}", "Expected an override as key=value", "keys in braces are not."),
     ("seed=1,2", "Several values in seed=1,2: add -m", ""),
     ("hydra/launcher=jobli", "Expected `hydra/launcher` to be one of basic, joblib", "'joblib'?"),
     ("hydra.sweep.dirr=x", "Unknown key `hydra.sweep.dirr`. Did you mean 'dir'?", ""),

@@ -71,6 +71,7 @@ def check_config(cfg: DictConfig, typed: Sequence[str] = ()) -> dict[str, Any]:
     _check_missing(plain)
     _check_fields("", plain, _ROOT)
     _check_checkpoint(plain["ckpt_path"])
+    _check_objective(plain["objective"])
     for key in _ONE_NODE:
         if plain[key] is not None:
             _check_is_node(key, plain[key])
@@ -102,6 +103,12 @@ def _check_checkpoint(path: str | None) -> None:
         return
     msg = f"Expected `ckpt_path` to be a checkpoint, found none at {path!r}. The job's are in "
     raise ConfigError(f"{msg}runs/.../checkpoints, last.ckpt and best.ckpt.")
+
+
+def _check_objective(keys: str | list[Any]) -> None:
+    if not keys or not all(isinstance(key, str) for key in keys):
+        msg = f"Expected `objective` to be a logged key or a list of some, got {keys!r}."
+        raise ConfigError(msg)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ def explain(error: BaseException, words: Iterable[str] = ()) -> str | None:
         return _missing(error)
     if isinstance(error, OverrideParseException):
         return (
-            f"Expected an override as key=value, got {error.override!r}. Quote spaces and braces."
+            f"Expected an override as key=value, got {error.override!r}. The whole of it is quoted "
+            "where it has spaces or braces; keys in braces are not."
         )
     if isinstance(error, ConfigCompositionException):
         return _composition(error, words)
@@ -66,8 +67,10 @@ def check_choices(words: Iterable[str], groups: Mapping[str, Sequence[str]]) -> 
     for word in words:
         group, _, choice = word.partition("=")
         if group in groups and _NO_NAME.match(choice):
-            rate = "groups" if choice.startswith("{") else f"constant schedule.rate={choice}"
-            hint = f" To set rates: schedule={rate}." if group == "schedule" else ""
+            rate = f"schedule=constant schedule.rate={choice}"
+            if choice.startswith("{"):  # whose keys take no quotes
+                rate = "'callbacks.dropout.schedule=" + re.sub("[\"']", "", choice) + "'"
+            hint = f" To set rates: {rate}." if group == "schedule" else ""
             if "none" in groups[group] and choice.lower() in ("null", "false"):
                 hint = f" Nothing is {group}=none."
             listed = ", ".join(groups[group])
