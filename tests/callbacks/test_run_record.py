@@ -1,3 +1,4 @@
+import argparse
 import importlib
 import json
 import logging
@@ -322,6 +323,12 @@ def test_a_missing_package_is_news_and_no_warning(tmp_path, monkeypatch, caplog)
 def test_fast_dev_run_writes_nothing(tmp_path):
     tiny.fit([lean(tmp_path / "a")], fast_dev_run=True)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("config", [[1], "name", argparse.Namespace(lr=0.1)])
+def test_a_configuration_that_is_none_is_refused_at_once(config):
+    with pytest.raises(TypeError, match=r"Expected `config` to map names .*vars\(args\)"):
+        RunRecord(config=config)
 
 
 def test_secrets_and_seed_of_the_configuration(tmp_path):

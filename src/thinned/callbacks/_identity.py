@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from thinned._checks import shown
 from thinned.callbacks import _collect as collect
 from thinned.report import RecordWriter, host_mark
 from thinned.report._secrets import overrides_without_secrets, without_secrets
@@ -30,6 +31,17 @@ def run_folder(trainer: pl.Trainer) -> Path:
     taken = [path.name for path in runs.glob("run_*")]
     numbers = [int(name[4:]) for name in taken if name[4:].isdigit()]
     return runs / f"run_{max(numbers, default=-1) + 1}"
+
+
+def checked_config(config: Any) -> Mapping[str, Any] | None:
+    """Return a configuration, if it is one."""
+    if isinstance(config, Mapping | None):
+        return config
+    msg = (
+        f"Expected `config` to map names to settings, got {shown(config)}. "
+        "Of an argparse.Namespace pass vars(args)."
+    )
+    raise TypeError(msg)
 
 
 def of_state(state: Any) -> dict[str, Any] | None:

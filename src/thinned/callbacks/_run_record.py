@@ -58,7 +58,7 @@ class RunRecord(pl.Callback):
         summary: bool = True,
     ) -> None:
         self.dirpath = None if dirpath is None else check_path("dirpath", dirpath)
-        self.config = config
+        self.config = identity.checked_config(config)
         self.page = page
         self.summary = summary
         self.report: Path | None = None
