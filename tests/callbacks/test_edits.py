@@ -1,5 +1,6 @@
 """Edits stand while the model trains, and are gone when fit ends, however it ends."""
 
+import functools
 import pickle
 import warnings
 
@@ -66,6 +67,13 @@ def test_an_insert_stands_while_the_model_trains_and_is_undone():
     assert len(scheduler.groups["all"]) == 1
     assert scheduler.rates == {"all": 0.4}
     assert hooks(model) == 0
+
+
+@pytest.mark.parametrize(("rate", "told"), [(None, 0.3), (0.2, 0.2)])
+def test_the_rate_of_a_partial_counts_where_none_is_given(rate, told):
+    insert = LayerInsert(functools.partial(layers.Dropout, p=0.3), rate, after="ReLU")
+    tiny.fit([insert], module=Classes(nn.Sequential(*plain())))
+    assert f"Dropout(p={told}" in str(insert.edits[0])
 
 
 @pytest.mark.parametrize("stage", ["fit", "setup"])

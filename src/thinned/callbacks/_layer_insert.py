@@ -22,7 +22,8 @@ class LayerInsert(EditCallback):
 
     Args:
         variant: a name of the registry, or ``"auto"``: by the placement table.
-        rate: probability of dropping, in [0, 1]. What should begin later begins at 0.
+        rate: probability of dropping, in [0, 1]. What should begin later begins at 0. None is the
+            ``p`` of a ``functools.partial``, else 0.1.
         include: globs on dotted paths below the LightningModule, such as ``"backbone.*"``.
         exclude: globs of what to leave out.
         after: insert after modules of this class; see :func:`thinned.insert`.
@@ -47,7 +48,7 @@ class LayerInsert(EditCallback):
     def __init__(
         self,
         variant: Any = "auto",
-        rate: float = 0.1,
+        rate: float | None = None,
         include: str | Iterable[str] = "*",
         exclude: str | Iterable[str] = (),
         *,
@@ -57,7 +58,7 @@ class LayerInsert(EditCallback):
     ) -> None:
         super().__init__(keep=keep)
         self.variant = variant
-        self.rate = check_rate("rate", rate)
+        self.rate = rate if rate is None else check_rate("rate", rate)
         self.include = as_patterns(include)
         self.exclude = as_patterns(exclude, "exclude")
         self.after = after
