@@ -323,10 +323,14 @@ def test_summary_and_plot(plain, caplog):
         ({"probe": 0.0}, "Expected `probe` to be above 0"),
         ({"probe": 0}, r"Expected `probe` to be a number of samples from 1 on"),
         ({"every": 0}, "Expected `every`"),
+        ({"monitor": ["val_loss"]}, "Expected `monitor` to be the name of a logged metric, or N"),
+        ({"units": 3}, "Expected `units` to be a glob or a list of globs, got 3"),
+        ({"seed": -1}, "Expected `seed` to be a whole number from 0 on, got -1"),
+        ({"seed": "one"}, "Expected `seed` to be a whole number from 0 on, got 'one'"),
     ],
 )
 def test_wrong_arguments(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         OverfittingMonitor(**options)
 
 

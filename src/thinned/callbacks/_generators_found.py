@@ -11,7 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thinned._generators import generator_state, is_generator, set_generator_state
+from thinned._generators import (
+    generator_state,
+    is_generator,
+    seed_everything,
+    set_generator_state,
+)
 
 Generators = list[tuple[Any, Any]]
 
@@ -35,9 +40,7 @@ def isolated(seed: int, *holders: Any) -> Iterator[None]:
     python, array = random.getstate(), np.random.get_state()
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     cpu = torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    seed_everything(seed)
     try:
         yield
     finally:

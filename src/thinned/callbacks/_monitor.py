@@ -10,7 +10,7 @@ from typing_extensions import override
 from thinned._checks import check_choice, check_count
 from thinned._errors import ThinnedWarning
 from thinned.metrics._verdict import Verdict
-from thinned.surgery import SiteList
+from thinned.surgery import SiteList, as_patterns
 
 from . import _monitor_rows as rows
 from . import _monitor_show as show
@@ -19,6 +19,7 @@ from ._log_values import publish, send
 from ._monitor_keys import in_front, refuse_second, stale_between, unmeasured, watched
 from ._monitor_rows import Row
 from ._probe import Probe, Reading, merged
+from ._probe_asked import checked_monitor
 from ._probe_lightning import (
     check_lightning,
     val_loaders,
@@ -102,7 +103,7 @@ class OverfittingMonitor(pl.Callback):
         keep: Iterable[Any] = (),
         seed: int = 0,
     ) -> None:
-        self.monitor = monitor
+        self.monitor = checked_monitor(monitor)
         self.mode = check_choice("mode", mode, ("min", "max"))
         self.every = check_count("every", every)
         self.history: list[Row] = []
@@ -110,7 +111,7 @@ class OverfittingMonitor(pl.Callback):
         self._probe = Probe(probe, seed, keep)
         self._asked = (monitor, mode)
         self._wants_noise = noise
-        self._wants_units = units
+        self._wants_units = None if units is None else as_patterns(units, "units")
         self._shifted = rows.checked_loaders(shifted)
         self._noise: Noise | None = None
         self._units: Units | None = None

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from thinned._checks import one_or_many
+from thinned._checks import check_count, one_or_many
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
 
@@ -64,7 +64,7 @@ class Probe:
 
     def __init__(self, wanted: Any, seed: int = 0, keep: Iterable[Any] = ()) -> None:
         self.wanted = checked_probe(wanted)
-        self.seed = seed
+        self.seed = check_count("seed", seed, 0)
         self.keep = tuple(checked_callback(each) for each in one_or_many(keep))
         self.seconds = 0.0
         self.mark: int | None = None

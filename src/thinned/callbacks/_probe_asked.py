@@ -1,4 +1,4 @@
-"""What may be asked of a probe."""
+"""What may be asked of the monitor and its probe."""
 
 from typing import Any
 
@@ -19,6 +19,14 @@ def checked_probe(wanted: Any) -> Any:
         msg = f"Expected `probe` to be above 0, got {wanted!r}. {hint}"
         raise ValueError(msg)
     return fraction
+
+
+def checked_monitor(monitor: Any) -> str | None:
+    """Return the name of a metric, or None."""
+    if monitor is None or isinstance(monitor, str):
+        return monitor
+    msg = f"Expected `monitor` to be the name of a logged metric, or None, got {shown(monitor)}."
+    raise TypeError(msg)
 
 
 def checked_callback(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Units at the sites, watched while the probe is evaluated: co-adaptation and sparsity."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from thinned._errors import NoEffectError
 from thinned.metrics._co_adaptation import CoAdaptation
 from thinned.metrics._sparsity import ActivationSparsity
-from thinned.surgery import SiteList, as_patterns
+from thinned.surgery import SiteList
 
 _MOST = 256  # units of a site that are compared with each other: cost grows with the square
 
@@ -23,11 +23,11 @@ class Units:
         include: patterns of those to watch.
     """
 
-    def __init__(self, sites: SiteList, include: str | Iterable[str]) -> None:
+    def __init__(self, sites: SiteList, include: tuple[str, ...]) -> None:
         chosen = [s for s in sites.select(include) if isinstance(s.owner, nn.Module)]
         if not chosen:
             msg = (
-                f"Expected `units` to name a site, got {as_patterns(include)!r}. The model has: "
+                f"Expected `units` to name a site, got {include!r}. The model has: "
                 f"{', '.join(s.path for s in sites) or 'no site'}."
             )
             raise NoEffectError(msg)
