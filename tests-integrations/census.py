@@ -27,6 +27,7 @@ from torch import nn
 
 import thinned
 from thinned.surgery._state import untouched
+from thinned.surgery._run_example import as_arguments
 from thinned.surgery._trace import Draw, trace
 
 RATE = 0.37
@@ -61,7 +62,7 @@ def draws_of(model: nn.Module, given: Any) -> list[Draw]:
     """Run the model in training mode, and return every random call of all three libraries."""
     foreign: list[Draw] = []
     with untouched(model, given), _watched(foreign):
-        return [*trace(model, given).draws, *foreign]
+        return [*trace(model, *as_arguments(given, model)).draws, *foreign]
 
 
 @contextmanager

@@ -345,6 +345,8 @@ def test_a_replacement_that_moves_keys_is_refused():
         thinned.swap(tiny.mlp(), {"Linear": lambda m: nn.Sequential(m)}, "0")
     with pytest.raises(ValueError, match="another Parameter"):
         thinned.swap(tiny.mlp(), {"Linear": lambda m: nn.Linear(8, 16)}, "0")
+    with pytest.raises(ValueError, match=r"`thinned.insert\(model, 'stochastic_depth'\)` moves no"):
+        thinned.swap(tiny.mlp(), {"Linear": "stochastic_depth"}, "0", rate=0.1)
 
 
 def test_a_module_without_weights_may_be_wrapped():

@@ -8,6 +8,7 @@ from torch import nn
 
 from thinned._checks import check_rate
 from thinned._errors import NoEffectError
+from thinned.layers._stochastic_depth import StochasticDepth
 from thinned.surgery._changes import Change, Exchanged
 from thinned.surgery._edit import Edit
 from thinned.surgery._editable import editable
@@ -199,8 +200,11 @@ def _exchanged(place: Place, new: nn.Module) -> Exchanged:
     old = place.module
     if problem := same_state(old, new):
         msg = f"{type(new).__name__} in the place of {type(old).__name__} at {place.path!r} would "
-        msg += f"change the checkpoint: {problem}. Share the parameters of the module it replaces, "
-        msg += "or leave it out by `exclude`."
+        msg += f"change the checkpoint: {problem}. "
+        if isinstance(new, StochasticDepth):
+            msg += "It wraps a block; `thinned.insert(model, 'stochastic_depth')` moves no key."
+        else:
+            msg += "Share the parameters of the module it replaces, or leave it out by `exclude`."
         raise ValueError(msg)
     new.training = old.training
     for child in set(new.modules()) - set(old.modules()):
