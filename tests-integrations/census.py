@@ -26,8 +26,8 @@ import zoo
 from torch import nn
 
 import thinned
-from thinned.surgery._state import untouched
 from thinned.surgery._run_example import as_arguments
+from thinned.surgery._state import untouched
 from thinned.surgery._trace import Draw, trace
 
 RATE = 0.37
