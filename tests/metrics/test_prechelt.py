@@ -105,5 +105,11 @@ def test_wrong_input(call):
 
 @pytest.mark.parametrize("call", [progress, up_strips])
 def test_wrong_strip(call):
-    with pytest.raises(ValueError, match="Expected `strip`"):
-        call([1.0], 0)
+    for strip in (0, 2.5):
+        with pytest.raises(ValueError, match="Expected `strip` to be a whole number from 1 on"):
+            call([1.0], strip)
+
+
+def test_a_mode_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="Expected `mode` to be one of 'min', 'max', got 'best'"):
+        as_errors([1.0], "best")

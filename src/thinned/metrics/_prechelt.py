@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from thinned._checks import check_number
+from thinned._checks import check_choice, check_count, check_number
 
 
 def generalization_loss(validation: Sequence[float]) -> float:
@@ -60,8 +60,7 @@ def progress(training: Sequence[float], strip: int = 5) -> float:
     References:
         Prechelt 1998, section 2.2.
     """
-    check_number("strip", strip, 1)
-    last = _errors("training", training)[-int(strip) :]
+    last = _errors("training", training)[-check_count("strip", strip) :]
     low = min(last)
     if low == 0.0:
         return 0.0 if max(last) == 0.0 else math.inf
@@ -110,8 +109,7 @@ def up_strips(validation: Sequence[float], strip: int = 5) -> int:
     References:
         Prechelt 1998, section 2.2.
     """
-    check_number("strip", strip, 1)
-    ends = _errors("validation", validation)[:: -int(strip)]
+    ends = _errors("validation", validation)[:: -check_count("strip", strip)]
     rising = 0
     for later, earlier in itertools.pairwise(ends):
         if later <= earlier:
@@ -131,12 +129,16 @@ def as_errors(values: Sequence[float], mode: str = "min") -> list[float]:
         values: the metric's values, oldest first.
         mode: ``"min"`` or ``"max"``, which of them is better.
 
+    Raises:
+        ValueError: if ``mode`` is another word.
+
     Example:
         >>> as_errors([0.5, 0.75], mode="max")
         [0.5, 0.25]
         >>> as_errors([-3.0, -1.0, -2.0])
         [1.0, 2.0, 1.5]
     """
+    check_choice("mode", mode, ("min", "max"))
     if mode == "min" and all(v >= 0.0 for v in values):
         return list(values)
     if mode == "max" and all(0.0 <= v <= 1.0 for v in values):
