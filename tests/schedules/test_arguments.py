@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -180,3 +181,9 @@ def test_plot_draws_the_curve_and_takes_axes():
     x, y = ax.lines[0].get_data()
     assert (x[0], y[0], x[500], y[500], x[-1], y[-1]) == (0.0, 0.0, 0.5, 0.2, 1.0, 0.4)
     mpl.pyplot.close(figure)
+
+
+def test_without_matplotlib_a_plot_says_what_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'thinned\[plot\]'"):
+        s.Linear(0.0, 0.3).plot()

@@ -48,10 +48,11 @@ class Schedule(ABC):
 
         Returns:
             The figure and the axes.
-        """
-        import matplotlib.pyplot as plt
 
-        figure, ax = plt.subplots() if ax is None else (ax.figure, ax)
+        Raises:
+            ModuleNotFoundError: if matplotlib is missing.
+        """
+        figure, ax = pyplot().subplots() if ax is None else (ax.figure, ax)
         points = [i / 1000 for i in range(1001)]
         ax.plot(points, [self(t) for t in points], label=repr(self))
         ax.set(xlabel="progress", ylabel="rate", xlim=(0, 1))
@@ -63,6 +64,16 @@ class Schedule(ABC):
         """Put checked values in the place of what the user gave (ints, lists, NumPy scalars)."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+
+def pyplot() -> Any:
+    """Return ``matplotlib.pyplot``, or say what brings it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ModuleNotFoundError as error:
+        msg = "Expected matplotlib, which draws plots, got no such package: pip install "
+        raise ModuleNotFoundError(f"{msg}'thinned[plot]'", name=error.name) from error
+    return plt
 
 
 def clip(progress: float) -> float:
