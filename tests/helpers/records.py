@@ -1,6 +1,6 @@
 """Run records for tests: written row by row, as a training would."""
 
-from thinned.report import RecordWriter, host_mark
+from thinned.report import RecordWriter, process_mark
 
 
 def write_run(
@@ -33,7 +33,7 @@ def write_run(
         header: further fields of the header.
     """
     writer = RecordWriter(folder)
-    gone = {"pid": 2**22 + 1, "host": host_mark()}
+    gone = {**process_mark(), "pid": 2**22 + 1}
     fields = {"name": folder.name, "monitor": metric, "mode": "min", **header}
     writer.write("header", version=1, process=process or gone, **fields)
     site = {"kind": "dropout", "class": "Dropout", "rate": 0.1, "live": None, "group": group}

@@ -2,7 +2,6 @@ import csv
 import io
 import json
 import math
-import os
 import re
 
 import pytest
@@ -14,7 +13,7 @@ from thinned.report import (
     compare,
     exit_code,
     find_records,
-    host_mark,
+    process_mark,
     read_run,
     write_compare_page,
 )
@@ -158,7 +157,7 @@ def test_crashed_failed_and_running_runs_enter_no_mean(tmp_path):
     common = {"overrides": ["schedule=none"], "seed": 9}
     records.write_run(root / "x-crashed", (0.1,), end=None, **common)
     records.write_run(root / "x-failed", (0.1,), end="failed", error="OSError: gone", **common)
-    alive = {"pid": os.getpid(), "host": host_mark()}
+    alive = process_mark()
     records.write_run(root / "x-running", (0.1,), end=None, process=alive, **common)
     found = compare(root)
     arm = found.arm("schedule=none")
@@ -191,7 +190,7 @@ def test_of_a_sweep_that_goes_on_or_failed_the_action_is_another(tmp_path):
     alone = compare(records.write_run(tmp_path / "a", end="failed", error="OSError: gone"))
     assert alone.conclusion == "The run has not come to its end: 1 failed"
     assert alone.action.startswith("See why they failed")
-    mine = {"pid": os.getpid(), "host": host_mark()}
+    mine = process_mark()
     records.write_run(tmp_path / "b", end=None, process=mine, overrides=["schedule=late"])
     assert compare(tmp_path).action == "Compare again when those that run have ended."
 

@@ -1,11 +1,13 @@
 import json
-import os
+import subprocess
+import sys
+import time
 
 import pytest
 
 from helpers import records
 from thinned import ThinnedWarning
-from thinned.report import RecordWriter, host_mark, read_record
+from thinned.report import RecordWriter, process_mark, read_record
 
 
 def test_reads_back_what_was_written(tmp_path):
@@ -71,9 +73,11 @@ def test_rows_of_one_step_are_joined(tmp_path):
 @pytest.mark.parametrize(
     ("process", "status"),
     [
-        ({"pid": os.getpid(), "host": host_mark()}, "running"),
-        ({"pid": 2**22 + 1, "host": host_mark()}, "crashed"),
-        ({"pid": os.getpid(), "host": "another"}, "crashed"),
+        (process_mark(), "running"),
+        ({**process_mark(), "began": None}, "running"),  # of an earlier version, or no Linux
+        ({**process_mark(), "began": 1}, "crashed"),  # another one has its number now
+        ({**process_mark(), "pid": 2**22 + 1}, "crashed"),
+        ({**process_mark(), "host": "another"}, "crashed"),
         ({}, "crashed"),
     ],
 )
@@ -81,6 +85,22 @@ def test_without_an_end_it_runs_or_has_crashed(tmp_path, process, status):
     writer = RecordWriter(tmp_path)
     writer.write("header", name="a", process=process)
     assert read_record(tmp_path).status == status
+
+
+def test_a_process_that_has_ended_and_was_not_waited_for_is_gone(tmp_path):
+    began = "from thinned.report import process_mark; print(process_mark()['began'], flush=True)"
+    writer = RecordWriter(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", began], stdout=subprocess.PIPE, text=True
+    ) as child:
+        mark = {**process_mark(), "pid": child.pid, "began": int(child.stdout.readline())}
+        writer.write("header", name="a", process=mark)
+        child.stdout.read()  # until it has ended
+        for _ in range(100):  # which is a moment before it is gone
+            if read_record(tmp_path).status == "crashed":
+                break
+            time.sleep(0.05)
+        assert read_record(tmp_path).status == "crashed"
 
 
 def test_without_rates_everything_else_is_read(tmp_path):

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 
 from thinned._checks import shown
 from thinned.callbacks import _collect as collect
-from thinned.report import RecordWriter, host_mark
+from thinned.report import RecordWriter, process_mark
 from thinned.report._secrets import overrides_without_secrets, without_secrets
 
 _PACKAGES = ("thinned", "torch", "lightning", "pytorch-lightning", "torchmetrics", "hydra-core")
@@ -75,7 +75,7 @@ def header(
         "config": without_secrets(config),
         "overrides": [] if hydra is None else overrides_without_secrets(_typed(hydra)),
         "environment": _environment(trainer),
-        "process": {"pid": os.getpid(), "host": host_mark()},
+        "process": process_mark(),
     }
 
 

@@ -12,12 +12,12 @@ from ._judge import exit_code as exit_code
 from ._judge import judge as judge
 from ._page import write_page as write_page
 from ._palette import coloured as coloured
+from ._process import process_mark as process_mark
 from ._read import read_run as read_run
 from ._read_record import read_record as read_record
 from ._record import MetricRow as MetricRow
 from ._record import RateRow as RateRow
 from ._record import Record as Record
-from ._record import host_mark as host_mark
 from ._statistics import Difference as Difference
 from ._statistics import Estimate as Estimate
 from ._terminal import summary as summary

@@ -1,12 +1,10 @@
 """A run as it was read back: what it was, what it measured, and how it ended."""
 
-import os
-import platform
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
+
+from thinned.report._process import process_lives
 
 Status = Literal["finished", "interrupted", "failed", "running", "crashed", "unknown"]
 STATUSES = ("finished", "interrupted", "failed")  # that a run itself writes at its end
@@ -134,22 +132,3 @@ def ended(record: Record, diverged: float | None) -> str:
     if diverged is not None and record.status in ("finished", "unknown"):
         return "diverged"
     return "stopped" if record.pruned else record.status
-
-
-def process_lives(process: Mapping[str, Any]) -> bool:
-    """Say whether a process is still there; one on another machine counts as gone."""
-    pid = process.get("pid")
-    if process.get("host") != host_mark() or not isinstance(pid, int) or not 0 < pid < 2**31:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is there, and belongs to somebody else
-        return True
-    return True
-
-
-def host_mark() -> str:
-    """Mark this machine without its name, since records are passed on."""
-    return sha256(platform.node().encode()).hexdigest()[:12]

@@ -1,6 +1,5 @@
 """Where what was measured goes: our run record and page, and Ultralytics' own W&B run."""
 
-import os
 import sys
 import time
 import warnings
@@ -13,7 +12,7 @@ from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.integrations.ultralytics._judge import MONITOR
 from thinned.metrics import Verdict
-from thinned.report import RecordWriter, host_mark, write_page
+from thinned.report import RecordWriter, process_mark, write_page
 from thinned.surgery import Site
 
 
@@ -45,7 +44,7 @@ class Journal:
             mode="min",
             config=vars(trainer.args),
             environment={"trainer": f"Ultralytics, {trainer.args.task}"},
-            process={"pid": os.getpid(), "host": host_mark()},
+            process=process_mark(),
             planned_batches=trainer.epochs * len(trainer.train_loader),
         )
         rows = [
