@@ -87,6 +87,12 @@ def test_without_an_end_it_runs_or_has_crashed(tmp_path, process, status):
     assert read_record(tmp_path).status == status
 
 
+def test_a_process_that_the_kernel_hides_may_still_be_there(tmp_path, monkeypatch):
+    RecordWriter(tmp_path).write("header", name="a", process=process_mark())
+    monkeypatch.setattr("thinned.report._process._began", lambda _: None)
+    assert read_record(tmp_path).status == "running"
+
+
 def test_a_process_that_has_ended_and_was_not_waited_for_is_gone(tmp_path):
     began = "from thinned.report import process_mark; print(process_mark()['began'], flush=True)"
     writer = RecordWriter(tmp_path)

@@ -28,8 +28,8 @@ def process_lives(process: Mapping[str, Any]) -> bool:
         return False
     except OSError:  # it is there, and belongs to somebody else
         pass
-    began = process.get("began")
-    return began is None or began == _began(pid)
+    began, found = process.get("began"), _began(pid)
+    return began is None or found is None or began == found
 
 
 def _host() -> str:
@@ -38,13 +38,13 @@ def _host() -> str:
 
 
 def _began(pid: int) -> int | None:
-    """When a process began, in ticks since the machine did; None where that cannot be known.
+    """When a process began, in ticks since the machine did; 0 of one that has ended (a zombie).
 
-    Nor is it of one that has ended, and that nobody has asked about (a zombie).
+    None where it cannot be known: on other systems, or where the kernel hides others' processes.
     """
     try:
         told = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
         state, *rest = told.rpartition(")")[2].split()  # before that stands a name of any form
-        return None if state == "Z" else int(rest[18])
+        return 0 if state == "Z" else int(rest[18])
     except (OSError, ValueError, IndexError):
         return None
