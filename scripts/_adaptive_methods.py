@@ -31,6 +31,7 @@ class Shipped(Controller):
         highest: the highest rate; None is what the callback takes.
         most: how many validation examples it is shown; None is all.
         by_plan: count on the planned end, as the callback does unless training may stop early.
+        by_first: take the untrained network's loss for that of chance, whatever it is.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Shipped(Controller):
         highest: float | None = None,
         most: int | None = None,
         by_plan: bool = False,
+        by_first: bool = False,
     ) -> None:
         self.law = AdaptiveLaw(high=task.highest if highest is None else highest)
-        self.losses_only, self.most = losses_only, most
+        self.losses_only, self.most, self.by_first = losses_only, most, by_first
         self.open = isinstance(task, StoppingTask) and not by_plan
         numbers, epochs = task.classes is None, None if self.open else task.epochs
         self.state = self.law.begin(epochs=epochs, classes=task.classes, numbers=numbers)
@@ -53,13 +55,16 @@ class Shipped(Controller):
         """Hand over what the callback has."""
         if self.most is not None:
             seen = first_of(seen, self.most)
+        read = {} if self.losses_only else reading(seen)
+        if self.by_first:
+            del read["chance_loss"]
         self.state = self.law.step(
             self.state,
             train_loss=seen.train,
             val_loss=seen.val,
-            log_temperature=None if self.losses_only else log_temperature(seen),
             first_loss=seen.first,
             progress=None if self.open else seen.progress,
+            **read,
         )
         self.rate = self.state.rate
 
@@ -71,11 +76,15 @@ def first_of(seen: Seen, most: int) -> Seen:
     return dataclasses.replace(seen, outputs=outputs, labels=labels, val=val)
 
 
-def log_temperature(seen: Seen) -> float:
+def reading(seen: Seen) -> dict[str, float]:
     """What the callback reads off a validation."""
     _, sums = next(iter(readings(seen.outputs, [seen.labels]).values()))
     sums.add(squeezed(seen.outputs, seen.labels), seen.labels)
-    return sums.log_temperature(sums.state())
+    state = sums.state()
+    return {
+        "log_temperature": sums.log_temperature(state),
+        "chance_loss": sums.chance_loss(state),
+    }
 
 
 class Straight(Controller):
@@ -122,6 +131,9 @@ METHODS: Mapping[str, Method] = {
     "no bound": Method(lambda task: Shipped(task, highest=0.95), "the same, `highest=0.95`"),
     "of 50": Method(lambda task: Shipped(task, most=50), "the same, shown 50 of them"),
     "by plan": Method(lambda task: Shipped(task, by_plan=True), "the same, by the planned end"),
+    "by first": Method(
+        lambda task: Shipped(task, by_first=True), "the same, by the untrained network's loss"
+    ),
     "its start": Method(lambda task: Controller(Shipped(task).rate), "its start, kept"),
     "losses only": Method(
         lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
@@ -132,5 +144,5 @@ METHODS: Mapping[str, Method] = {
     "0.95 to 0.35": Method(lambda _: Straight(0.95, 0.35), "straight from 0.95 to 0.35"),
     "drawn": Method(lambda _: Drawn(0.0, 0.7), "drawn anew each step from U(0, 0.7)"),
 }
-_ELSEWHERE = ("highest", "no bound", "of 50", "by plan")  # for some sets only
+_ELSEWHERE = ("highest", "no bound", "of 50", "by plan", "by first")  # for some sets only
 OTHERS = tuple(name for name in METHODS if name not in (*GRID, *_ELSEWHERE))

@@ -128,6 +128,25 @@ def test_one_logit_of_two_classes():
     )
 
 
+_NUMBERS = torch.randn(30, 3) * 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("sums", "blind", "labels"),
+    [
+        (ClassSums(1), torch.zeros(30, 4), torch.randint(4, (30,))),
+        (ClassSums(None), torch.zeros(30), torch.randint(2, (30,)).float()),
+        (NumberSums(), _NUMBERS.mean(0).expand(30, 3), _NUMBERS),
+    ],
+    ids=["classes", "two", "numbers"],
+)
+def test_chance_is_the_loss_of_outputs_that_do_not_look_at_their_inputs(sums, blind, labels):
+    for part in (slice(0, 10), slice(10, 30)):
+        sums.add(blind[part], labels[part])
+    state = sums.state()
+    assert sums.chance_loss(state) == pytest.approx(sums.losses(state)[0], rel=1e-6)
+
+
 def test_large_vocabularies_are_worked_on_in_parts(monkeypatch):
     logits, labels = sure(90, 0.5)
     whole = read(ClassSums(1), (logits, labels))

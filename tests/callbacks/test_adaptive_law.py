@@ -222,6 +222,16 @@ def test_what_stands_in_is_bounded_and_knows_losses_below_zero():
     assert LAW.evidence(0.5, 0.9, 0.0) == LAW.evidence(0.5, 0.5, 1.0)
 
 
+def test_a_head_that_starts_above_chance_has_learned_nothing_when_it_comes_down_to_it():
+    losses = {"first_loss": 3.0, "val_loss": 1.65, "train_loss": 1.7, **SURE, "progress": 0.2}
+    begun = LAW.begin(20, 5)
+    assert step(begun, **losses).learning
+    state = step(begun, **losses, chance_loss=1.6)
+    assert (state.learning, state.first) == (False, 1.6)
+    assert state.rate < begun.rate < step(begun, **losses).rate
+    assert step(begun, **{**losses, "first_loss": 0.9}, chance_loss=1.6).first == 0.9  # trained
+
+
 def test_without_an_untrained_loss_the_first_validation_stands_for_it():
     state = step(LAW.begin(), val_loss=1.0, first_loss=None, progress=0.1)
     assert (state.first, state.learning) == (1.0, False)

@@ -60,6 +60,7 @@ def test_a_plan_that_early_stopping_may_cut_short_does_not_count(stopping, uncer
             state,
             **losses,
             log_temperature=row["log_temperature"],
+            chance_loss=row["chance_loss"],
             progress=None if uncertain else min(1.0, row["batches"] / last),
         )
     assert (adaptive.history[0]["rate"] == 0.5) == uncertain

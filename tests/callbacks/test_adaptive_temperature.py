@@ -221,6 +221,25 @@ def test_the_law_is_told_that_labels_are_numbers(make, sanity, told):
     assert len(adaptive.history) == 2
 
 
+@pytest.mark.parametrize(
+    ("make", "data", "chance"),
+    [
+        (Kept, None, math.log(3)),
+        (OneLogit, True, math.log(2)),
+        (OneNumber, False, torch.cat([y for _, y in numbers()]).var(correction=0).item()),
+        (Behind, False, None),  # its loss is of no kind that is known
+    ],
+)
+def test_the_law_is_told_the_loss_of_chance(make, data, chance):
+    adaptive = AdaptiveDropout()
+    loaders = {} if data is None else {"train": numbers(data), "val": numbers(data)}
+    tiny.fit([adaptive], module=make(), max_epochs=2, **loaders)
+    assert [row["chance_loss"] for row in adaptive.history] == [
+        None if chance is None else pytest.approx(chance, rel=1e-5)
+    ] * 2
+    assert chance is None or adaptive.state_dict()["law"]["first"] <= chance * (1 + 1e-5)
+
+
 # Where the loss is another: the validation runs again.
 
 

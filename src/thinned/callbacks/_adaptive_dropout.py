@@ -1,7 +1,6 @@
 """Finds the dropout rate while a model trains, from the losses that it has anyway."""
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -68,8 +67,8 @@ class AdaptiveDropout(RateCallback):
 
     Attributes:
         history: a row for each decision: ``epoch``, ``step``, ``batches`` done, ``monitor``,
-            ``train_loss``, ``val_loss``, ``log_temperature`` (or None), the ``rate`` that gave
-            them, the ``next_rate``, and ``at_cap``: whether that is the highest.
+            ``train_loss``, ``val_loss``, ``log_temperature`` and ``chance_loss`` (or None), the
+            ``rate`` that gave them, the ``next_rate``, and ``at_cap``: whether that is the highest.
         rate: the rate that holds now.
         groups: name of each group to its sites, once fit has begun.
         rates: name of each group to its rate, read back from the modules.
@@ -225,18 +224,16 @@ class AdaptiveDropout(RateCallback):
         if found is None:
             return
         sure = self._temperature.read(trainer, self.monitor or "", found["val_loss"])
+        found |= {"log_temperature": sure, "chance_loss": self._temperature.chance_loss}
         now = progress(trainer)
         self._planned = now.batches_planned
-        row = seen_by(trainer, now.batches_done, self.monitor, found)
-        row |= {"log_temperature": sure, "rate": self.rate}
-        if all(map(math.isfinite, found.values())):
-            self._state = self.law.step(
-                self._state,
-                **found,
-                log_temperature=sure,
-                progress=None if self._open else now.fraction,
-                numbers=self._temperature.numbers,
-            )
+        row = seen_by(trainer, now.batches_done, self.monitor, found) | {"rate": self.rate}
+        self._state = self.law.step(
+            self._state,
+            **found,
+            progress=None if self._open else now.fraction,
+            numbers=self._temperature.numbers,
+        )
         row |= {"next_rate": self.rate, "at_cap": self.rate >= self.law.high}
         self.history.append(row)
         tell(trainer, row)

@@ -12,7 +12,8 @@ class AdaptiveState:
         rate: the rate to train with until the next validation.
         start: the first rate, to which a weak spring pulls.
         progress: share of the training done at the last step of the law.
-        first: validation loss of the untrained network; None until it is known.
+        first: validation loss of the untrained network, or of guessing if that is lower; None until
+            one is known.
         lately: mean validation loss of late, the latest counting most; None until one is known.
         learning: whether a loss has fallen since then, so that the law steers.
         signal: the last evidence: positive if the network is surer than it should be.
@@ -42,7 +43,8 @@ class AdaptiveLaw:
        rate at which nothing is learned is too high, whatever comes later. Where it had to fall, the
        rate at which learning began takes the place of the start in what follows. While training has
        learned little and validation nothing, the rate does not rise above that: outputs that look
-       too sure are still noise then.
+       too sure are still noise then. Learned is what is below the loss of the untrained network and
+       of chance.
     3. From then on what counts is the log-temperature: what the outputs would have to be divided by
        for the lowest validation loss (see `_calibration`). While it is above a small target, the
        network is surer than it is right, and the share of units that are kept shrinks in
@@ -159,6 +161,7 @@ class AdaptiveLaw:
         val_loss: float,
         log_temperature: float | None = None,
         first_loss: float | None = None,
+        chance_loss: float | None = None,
         progress: float | None = None,
         numbers: bool | None = None,
     ) -> AdaptiveState:
@@ -172,6 +175,9 @@ class AdaptiveLaw:
             log_temperature: of the validation outputs, by `_calibration`; None if unknown.
             first_loss: validation loss of the untrained network (that of Lightning's sanity check
                 will do); None if unknown: then the first ``val_loss`` stands for it.
+            chance_loss: loss of an output that does not look at its input; None if unknown. A new
+                head on pretrained features starts far above, and comes down to it having learned
+                nothing.
             progress: share of the planned training done, in [0, 1]; None if no end is planned.
             numbers: whether the labels are numbers; None if that is no better known than before.
         """
@@ -180,6 +186,7 @@ class AdaptiveLaw:
             return state
         known = (state.first, first_loss, val_loss)
         first = next(loss for loss in known if loss is not None and math.isfinite(loss))
+        first = first if chance_loss is None else min(first, chance_loss)
         if log_temperature is None:
             log_temperature = self.evidence(train_loss, val_loss, first)
         if not math.isfinite(log_temperature):

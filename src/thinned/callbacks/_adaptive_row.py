@@ -12,7 +12,7 @@ _LOGGED = ("train_loss", "val_loss", "log_temperature", "next_rate", "at_cap")
 
 
 def seen_by(
-    trainer: pl.Trainer, batches: int, monitor: str | None, losses: dict[str, float]
+    trainer: pl.Trainer, batches: int, monitor: str | None, losses: dict[str, Any]
 ) -> dict[str, Any]:
     """Return when a decision is made, and the losses that it is made by: the row's first part."""
     when = {"epoch": trainer.current_epoch, "step": trainer.global_step}

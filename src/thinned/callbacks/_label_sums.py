@@ -36,6 +36,9 @@ class Sums(Protocol):
         One of them has to be the validation loss: else labels are misread.
         """
 
+    def chance_loss(self, state: list[Tensor]) -> float:
+        """Return the loss of an output that does not look at its input."""
+
     def log_temperature(self, state: list[Tensor]) -> float:
         """Return the log of the temperature that they call for."""
 
@@ -83,6 +86,10 @@ class ClassSums:
         """Return the mean cross-entropy, of all and of batches."""
         return [float(state[0] / state[1]), float(state[2] / state[3])]
 
+    def chance_loss(self, state: list[Tensor]) -> float:
+        """Return the loss of all classes alike."""
+        return math.log(self.classes)
+
     def log_temperature(self, state: list[Tensor]) -> float:
         """Return the log of the temperature."""
         return calibration.of_labels((state[4] / state[5]).tolist(), float(state[1]))
@@ -124,6 +131,11 @@ class NumberSums:
         """Return the mean squared error."""
         rows, z, _, zz, zy, yy = state
         return [float((zz - 2 * zy + yy) / (rows * z.numel()))]
+
+    def chance_loss(self, state: list[Tensor]) -> float:
+        """Return the loss of the mean target: the targets' variance."""
+        rows, _, y, _, _, yy = state
+        return float((yy - (y * y).sum() / rows) / (rows * y.numel()))
 
     def log_temperature(self, state: list[Tensor]) -> float:
         """Return the same for numbers: minus the log of the calibration slope."""

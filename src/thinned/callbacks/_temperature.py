@@ -36,12 +36,14 @@ class Temperature:
     Attributes:
         classes: number of classes that the outputs seem to tell apart; None if unknown.
         numbers: whether the labels are numbers, not classes; None if unknown.
+        chance_loss: loss of outputs that do not look at their inputs; None if unknown.
     """
 
     def __init__(self, whose: str) -> None:
         self.whose = whose
         self.classes: int | None = None
         self.numbers: bool | None = None
+        self.chance_loss: float | None = None
         self._layers: list[nn.Module] = []
         self._layer: nn.Module | None = None
         self._handles: list[Seen] = []
@@ -128,20 +130,21 @@ class Temperature:
             loss: its value.
         """
         _, index = loader_of(monitor)
-        snapshots, self._snapshots = self._snapshots, []
+        snapshots, self._snapshots, self.chance_loss = self._snapshots, [], None
         if self._layer is None or not math.isfinite(loss):
             return None
         apart: dict[tuple[int, str], float] = {}
-        read: dict[tuple[int, str], tuple[float, bool]] = {}
+        read: dict[tuple[int, str], tuple[Sums, list[Tensor]]] = {}
         for each, sums, state in self._of_all_ranks(trainer):
             apart[each] = min(abs(found - loss) for found in sums.losses(state))
-            read[each] = sums.log_temperature(state), isinstance(sums, NumberSums)
+            read[each] = sums, state
         right = [each for each in apart if apart[each] <= _CLOSE * abs(loss) + 1e-6]
         self._misread |= apart.keys() - set(right)
         self._known = bool(right)
         if right:
-            found, self.numbers = read[min(right, key=apart.__getitem__)]
-            return found
+            sums, state = read[min(right, key=apart.__getitem__)]
+            self.numbers, self.chance_loss = isinstance(sums, NumberSums), sums.chance_loss(state)
+            return sums.log_temperature(state)
         if not snapshots:
             return None
         scaled = Scaled(self._layer, about_mean=self._numbers, whose=self.whose)

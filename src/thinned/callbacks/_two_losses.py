@@ -91,7 +91,7 @@ class TwoLosses:
         if len(self._waiting) >= _FOLD:
             self._fold()
 
-    def at_validation(self, trainer: Any) -> dict[str, float] | None:
+    def at_validation(self, trainer: Any) -> dict[str, Any] | None:
         """Return the losses when a validation ends; None where there is nothing to compare.
 
         Beside the two there is the validation loss of the untrained network, if a sanity check ran.
