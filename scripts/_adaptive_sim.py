@@ -112,6 +112,7 @@ class Runs:
         hidden = (task.hidden,) * task.layers
         self.nets = Networks(x.shape[-1], task.classes or 1, hidden, conv=task.conv)
         self.nets.begin(generators, copies)
+        task.prepare(self.nets, generators, copies)
         self.optimizer = torch.optim.Adam(
             self.nets.parameters(), lr=task.lr, weight_decay=task.weight_decay, fused=True
         )

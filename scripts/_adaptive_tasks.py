@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from _adaptive_data import Drawn, drawn, is_numbers, source
+from _adaptive_nets import Networks
 
 from thinned.callbacks._adaptive_law import AdaptiveLaw
 
@@ -66,15 +67,22 @@ class Task:
     @property
     def classes(self) -> int | None:
         """Number of classes; None where the labels are numbers."""
-        labels = source(self.data, 0)[1]
+        labels = self.source(0)[1]
         return None if is_numbers(labels) else int(labels.max()) + 1
+
+    def source(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """All inputs and labels."""
+        return source(self.data, seed)
+
+    def prepare(self, nets: Networks, generators: list[torch.Generator], copies: int) -> None:
+        """Change new networks, ``copies`` of each generator's, before they are trained."""
 
     def split(self, seed: int) -> Split:
         """Draw the seed's split.
 
         Inputs and numbers are standardized with the training part's statistics.
         """
-        inputs, labels = source(self.data, seed)
+        inputs, labels = self.source(seed)
         draw = np.random.default_rng((seed, len(labels), self.size))
         order = draw.permutation(len(labels))
         cuts = (self.size, self.size + self.val, self.size + self.val + self.test)

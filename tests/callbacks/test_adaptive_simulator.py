@@ -1,6 +1,7 @@
 """`scripts/adaptive` trains many networks side by side; each has to be what it is alone."""
 
 import dataclasses
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -139,7 +140,9 @@ def test_the_law_is_shown_what_the_callback_would_see():
     sums = ClassSums(1)
     sums.add(outputs, labels)
     seen = sim.Seen(0.5, 0.6, 1.4, 0.5, outputs, labels)
-    assert methods.log_temperature(seen) == sums.log_temperature(sums.state())
+    found = methods.reading(seen)
+    assert found["log_temperature"] == sums.log_temperature(sums.state())
+    assert found["chance_loss"] == math.log(4)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +169,35 @@ def test_where_it_may_stop_early_the_law_does_not_count_on_the_planned_end():
     assert starts == [0.5, law.begin(12_000 * 32 / 40, 3).rate]
     assert found["val"].shape == (1, 2, 2)
     assert "test_scaled" not in found
+
+
+def test_fine_tuning_goes_on_from_layers_that_have_learned_the_other_classes():
+    import _adaptive_sim as sim
+    import _adaptive_tuning as tuning
+    from _adaptive_nets import Networks
+
+    task = tuning.TUNING["digits40_x5"]
+    split = task.split(3)
+    assert task.classes == 5
+    assert sorted(set(split.train[1].tolist())) == [0, 1, 2, 3, 4]
+    generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+    runs = sim.Runs(task, [split, task.split(4)], generators, copies=2)
+    assert torch.equal(runs.nets.weights[0][0], runs.nets.weights[0][1])
+    assert not torch.equal(runs.nets.weights[0][1], runs.nets.weights[0][2])
+    new = Networks(64, 5, (128, 128), conv=False)
+    new.begin([torch.Generator().manual_seed(seed) for seed in (3, 4)], copies=2)
+    assert torch.equal(runs.nets.weights[-1], new.weights[-1])
+    x, y = task.learned(3)
+    assert _spread(runs.nets, x, y) < 0.7 * _spread(new, x, y)
+
+
+@torch.no_grad()
+def _spread(nets, x, y):
+    """How far the last hidden units of a class lie apart, to how far all do."""
+    for weight, bias in zip(nets.weights[:-1], nets.biases[:-1], strict=True):
+        x = torch.relu(x @ weight[0] + bias[0])
+    within = torch.cat([x[y == k] - x[y == k].mean(0) for k in range(5)])
+    return within.square().mean() / x.var(0, correction=0).mean()
 
 
 def test_the_short_form_runs(tmp_path):
