@@ -195,6 +195,41 @@ def test_identical_samples_are_an_error_that_names_the_sites():
         mc_predict(Unused(), ROWS, 4)
 
 
+def silent(scale):
+    """A net whose dropped branch is multiplied by `scale`, as residual branches begin."""
+
+    class Silent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.branch = (
+                nn.Linear(6, 64),
+                nn.Sequential(nn.Linear(64, 64), nn.Dropout()),
+            )
+            self.tail = nn.Linear(64, 3)
+
+        def forward(self, x):
+            x = self.body(x)
+            y = self.tail(x + scale * self.branch(x))
+            place = torch.linspace(0.0, 1.0, len(x))[:, None]
+            return y * (1.0 + 1e-6 * place)  # as kernels do, by a row's place in its batch
+
+    return Silent()
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_what_rounding_makes_of_one_sample_is_no_spread(batched):
+    torch.manual_seed(0)
+    model = silent(0.0)
+    with pytest.raises(thinned.NoEffectError, match=r"20 identical ones.*branch\.1 \(0\.5\)"):
+        mc_predict(model, ROWS, 20, batched=batched)
+
+
+def test_a_spread_as_small_as_rounding_is_one_if_forwards_by_themselves_differ():
+    torch.manual_seed(0)
+    found = mc_predict(silent(1e-5), ROWS, 20)
+    assert 0.0 < float(found.std.max()) < 1e-4 * float(found.mean.abs().max())
+
+
 @pytest.mark.parametrize("batched", [True, False])
 def test_a_seed_repeats_and_leaves_the_generators_alone(batched):
     model = conv(tail=[nn.Dropout(0.5)])
