@@ -119,7 +119,8 @@ def mc_predict(
         named = ", ".join(f"{site.path} ({site.rate:g})" for site in sites)
         msg = f"Expected samples that differ, got {count} identical ones with these sites on: "
         msg += f"{named}. No forward follows them: thinned.find_sites(model, example_input=x) "
-        msg += "shows which are live, thinned.insert(model, rate=0.1) adds some."
+        msg += "shows which are live, thinned.insert(model, rate=0.1) adds some. Or what they drop "
+        msg += "is zero, as residual branches are before training."
         raise NoEffectError(msg)
     return moments.prediction(draws.method)
 
