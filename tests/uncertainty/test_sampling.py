@@ -220,7 +220,9 @@ def silent(scale):
 def test_what_rounding_makes_of_one_sample_is_no_spread(batched):
     torch.manual_seed(0)
     model = silent(0.0)
-    with pytest.raises(thinned.NoEffectError, match=r"20 identical ones.*branch\.1 \(0\.5\).*is zero"):
+    with pytest.raises(
+        thinned.NoEffectError, match=r"20 identical ones.*branch\.1 \(0\.5\).*is zero"
+    ):
         mc_predict(model, ROWS, 20, batched=batched)
 
 
