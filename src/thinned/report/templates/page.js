@@ -5,7 +5,7 @@
   const specs = JSON.parse(document.getElementById("figures").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const said = document.getElementById("said");
-  const PAPER = 680;  // pixels between the margins of A4; nothing resizes the figures for print
+  const PAPER = 650;  // pixels within a frame between the margins of A4; nothing resizes the figures for print
   let drawn = false;
   let onPaper = false;
 
