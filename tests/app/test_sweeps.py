@@ -46,6 +46,14 @@ def test_a_wrong_job_is_recorded_and_the_others_run(choice, train):
     assert "thinned compare multirun/" in err
 
 
+def test_of_the_processes_of_ddp_one_shows_the_progress(train, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    code, err = train("-m", *FAST, "seed=1,2")
+    assert code == 0
+    assert "jobs done" not in err
+    assert "thinned compare" not in err
+
+
 def test_a_typing_error_stops_a_sweep_before_its_first_job(train):
     code, err = train("-m", *FAST, "schedule.ennd=0.1,0.2")
     assert code == 2

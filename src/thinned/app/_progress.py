@@ -5,6 +5,7 @@ The jobs may run in this process, in others or on other machines, so their numbe
 """
 
 import math
+import os
 import sys
 import threading
 import time
@@ -41,6 +42,8 @@ class SweepProgress(Callback):
             earlier = prepare(config)
         except (ConfigError, StudyDone) as error:
             raise Stop from error
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            return  # the first process of DDP shows it, and the jobs' folders are below its own
         folder = Path(config.hydra.sweep.dir)
         # The name of a job's folder has the job's number, which is not known yet; its depth is.
         plain = cast("dict[str, Any]", OmegaConf.to_container(config.hydra.sweep, resolve=False))
