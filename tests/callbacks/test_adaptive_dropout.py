@@ -354,6 +354,11 @@ def test_a_site_that_another_callback_sets_is_refused(other, order):
         fit(*both[::order])
 
 
+def test_a_monitor_is_a_name():
+    with pytest.raises(TypeError, match="`monitor` to be the name of a logged metric, or None"):
+        AdaptiveDropout(3)
+
+
 @pytest.mark.parametrize("highest", [-0.1, 1.5])
 def test_a_wrong_highest(highest):
     with pytest.raises(ValueError, match="`highest` to be a rate in"):

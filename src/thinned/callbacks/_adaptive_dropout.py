@@ -19,6 +19,7 @@ from ._groups import make_groups
 from ._highest import highest as highest_for
 from ._lightning import may_stop_early, planned_passes, progress, renews_batch_norm
 from ._monitor_keys import in_front
+from ._probe_asked import checked_monitor
 from ._ranks import decorrelate
 from ._rate_callback import RateCallback
 from ._replay import replay
@@ -107,7 +108,7 @@ class AdaptiveDropout(RateCallback):
         self.highest = None if highest is None else check_rate("highest", highest)
         self.law = AdaptiveLaw() if highest is None else AdaptiveLaw(high=highest)
         self.history: list[dict[str, Any]] = []
-        self._asked = monitor
+        self._asked = checked_monitor(monitor)
         self._state = self.law.begin()
         self._losses = TwoLosses(monitor, loss, type(self).__name__)
         self._temperature = Temperature(type(self).__name__)
