@@ -95,6 +95,22 @@ def test_accumulation_logs_once_a_step_on_the_loggers_own_axis():
     assert [r["dropout/all/rate"] for _, r in rows] == [look.rates[k][0] for _, k in expected]
 
 
+@pytest.mark.parametrize(
+    ("options", "batches"),
+    [
+        ({}, [3, 7]),
+        ({"val_check_interval": 2}, [1, 3, 5, 7]),
+        ({"limit_val_batches": 0}, []),
+        ({"log_every_n_steps": 4}, [3, 7]),  # due anyway, and not twice
+    ],
+    ids=str,
+)
+def test_each_validation_has_the_rates_logged_where_few_steps_are(options, batches):
+    few = {"log_every_n_steps": 50, "max_epochs": 2, **options}
+    look, rows = run(DropoutScheduler(Linear(0.0, 0.7)), **few)
+    assert rows == [(k, {"dropout/all/rate": look.rates[k][0]}) for k in batches]
+
+
 def test_accumulation_that_changes():
     accumulate = pl.callbacks.GradientAccumulationScheduler({0: 1, 1: 4})
     look = Look()

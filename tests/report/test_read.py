@@ -4,6 +4,7 @@ import sys
 import pytest
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
+import thinned
 from helpers import records, tiny
 from thinned.callbacks import DropoutScheduler, OverfittingMonitor
 from thinned.report import MetricRow, Record, compare, exit_code, judge, read_run, write_page
@@ -58,6 +59,19 @@ def test_reads_the_rates_that_our_scheduler_logged(tmp_path, make):
     assert record.rates[-1].epoch == 5
     assert [row.epoch for row in record.metrics] == [0, 1, 2, 3, 4, 5]  # no validation is a rate's
     assert "The mean dropout rate is 0.30." in judge(record).evidence
+
+
+@pytest.mark.parametrize("make", [CSVLogger, TensorBoardLogger])
+def test_a_run_of_few_steps_has_the_rate_that_was_set_and_not_the_hyperparameter(tmp_path, make):
+    logger = make(tmp_path)
+    logger.log_hyperparams({"dropout": 0.5})
+    callbacks = thinned.regularize(dropout=0.1)
+    tiny.fit(callbacks, logger=logger, max_epochs=5, log_every_n_steps=50)
+    said = judge(read_run(logger.log_dir))
+    assert "The mean dropout rate is 0.10." in said.evidence
+    live = callbacks[-1].verdict
+    assert (said.word, said.rates) == (live.word, live.rates)
+    assert said.confidence == pytest.approx(live.confidence, abs=1e-4)
 
 
 def test_reads_the_hyperparameters(tmp_path):

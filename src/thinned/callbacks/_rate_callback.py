@@ -13,6 +13,7 @@ from ._edits import undo_all, undo_later
 from ._groups import Group
 from ._lightning import all_callbacks, log_step, renews_batch_norm
 from ._log_values import publish, send
+from ._probe_lightning import validation_step_count
 
 
 class RateCallback(pl.Callback):
@@ -67,7 +68,13 @@ class RateCallback(pl.Callback):
         """Set the rates of this batch and log them, where it is one that trains."""
         if not renews_batch_norm(trainer):
             self._move(trainer)
-            self._log(trainer)
+            self._log(trainer, log_step(trainer))
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the rates that a validation is of, whether or not its step is one that is logged."""
+        trained = trainer.state.fn == "fit" and not trainer.sanity_checking
+        if trained and not renews_batch_norm(trainer):
+            self._log(trainer, validation_step_count(trainer))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look whether the sites hold what they were given: few steps are logged in short runs."""
@@ -84,9 +91,8 @@ class RateCallback(pl.Callback):
         """Give them back after an error as well."""
         undo_all(trainer)
 
-    def _log(self, trainer: pl.Trainer) -> None:
-        """Log the rates, if this step is one that is logged."""
-        step = log_step(trainer)
+    def _log(self, trainer: pl.Trainer, step: int | None) -> None:
+        """Log the rates once under a step; None if nothing is due."""
         if step is None or step == self._logged:
             return
         self._logged = step
