@@ -66,6 +66,10 @@ def test_says_so_when_the_baseline_is_best(tmp_path):
     found = compare(records.write_sweep(tmp_path, worse))
     assert found.best == "schedule=none"
     assert found.conclusion == (
+        "schedule=none has the best val_loss, and the only other is significantly worse"
+    )
+    worse["late"] = BETTER["none"]
+    assert compare(records.write_sweep(tmp_path, worse)).conclusion == (
         "schedule=none has the best val_loss, and all others are significantly worse"
     )
 
@@ -443,13 +447,27 @@ def test_what_was_not_tested_is_named(tmp_path):
     arms = {"none": BETTER["cosine"], "cosine": BETTER["none"], "late": {1: 0.6}}
     found = compare(records.write_sweep(tmp_path, arms))
     assert found.conclusion == (
-        "schedule=none has the best val_loss, and all others that could be tested are "
+        "schedule=none has the best val_loss, and the only other that could be tested is "
         "significantly worse"
     )
     assert "Not tested: schedule=late (1 seed)." in found.evidence
     arms = {**BETTER, "late": {1: 0.6}}
     found = compare(records.write_sweep(tmp_path / "better", arms))
     assert "Not tested: schedule=late (1 seed)." in found.evidence
+
+
+def test_a_run_without_a_validation_is_none_of_the_means(tmp_path):
+    sweep = records.write_sweep(tmp_path, SAME)
+    write_one(sweep / "none-9", (), "none", 9)
+    found = compare(sweep)
+    none = found.arm("schedule=none")
+    assert none.estimates["val_loss (best)"].n == 4
+    assert state(none) == "4, 1 unmeasured"
+    assert "Not in the means: 1 unmeasured, of 9 runs." in found.evidence
+    write_one(sweep / "late-1", (), "late", 1)
+    assert "Not tested: schedule=late (unmeasured)." in compare(sweep).evidence
+    asked = compare(sweep, baseline="late")
+    assert asked.conclusion.startswith("The baseline schedule=late has no run with val_loss")
 
 
 def test_when_all_failed_it_is_said_with_what(tmp_path):

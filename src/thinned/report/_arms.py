@@ -48,13 +48,17 @@ class Run:
 
     @property
     def state(self) -> str:
-        """How it ended: the record's status, or ``diverged`` if the main metric ended as NaN."""
-        return ended(self.record, self.diverged)
+        """How it ended: the record's status, or what is wrong with its main metric.
+
+        ``diverged`` if that ended as NaN, ``unmeasured`` if it never had any.
+        """
+        state = ended(self.record, self.diverged)
+        return "unmeasured" if state in ("finished", "unknown") and not self.values else state
 
     @property
     def counts(self) -> bool:
         """Whether it enters the means: only runs that came to a good end, or an unknown one."""
-        return self.state in ("finished", "unknown") and bool(self.values)
+        return self.state in ("finished", "unknown")
 
 
 @dataclass(slots=True)

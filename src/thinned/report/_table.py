@@ -15,7 +15,7 @@ from thinned.report._format import p_value, plus_minus, signed
 from thinned.report._statistics import Difference
 from thinned.report._writer import plain
 
-LEFT_OUT = ("running", "failed", "crashed", "interrupted", "stopped", "diverged")
+LEFT_OUT = ("running", "failed", "crashed", "interrupted", "stopped", "diverged", "unmeasured")
 
 
 def table(found: Comparison, width: int = 120) -> Table:

@@ -34,7 +34,7 @@ def conclusion(found: Comparison) -> Told:
             "Add runs with another rate, and some without dropout.",
         )
     elif found.main.title not in base.estimates:
-        told = _nothing_of_the_baseline(base)
+        told = _nothing_of_the_baseline(found, base)
     elif not any(found.main.title in arm.estimates for arm in found.arms if arm is not base):
         told = _nothing_but_the_baseline(found, base)
     elif best is base:
@@ -68,11 +68,17 @@ def _other_data(found: Comparison) -> Told:
     )
 
 
-def _nothing_of_the_baseline(base: Arm) -> Told:
+def _nothing_of_the_baseline(found: Comparison, base: Arm) -> Told:
     if base.count("diverged"):
         return Told(
             f"The runs of the baseline {base.label} diverged, so nothing can be compared with it",
             "Lower its learning rate, or name another baseline.",
+        )
+    if base.count("unmeasured"):
+        return Told(
+            f"The baseline {base.label} has no run with {found.main.key}, so nothing can be "
+            "compared with it",
+            "Log it in all runs, or name another baseline.",
         )
     return Told(
         f"The baseline {base.label} has no finished run, so nothing can be compared with it",
@@ -82,6 +88,8 @@ def _nothing_of_the_baseline(base: Arm) -> Told:
 
 def _nothing_but_the_baseline(found: Comparison, base: Arm) -> Told:
     action = "See why the other runs did not finish, and run them again."
+    if any(arm.count("unmeasured") for arm in found.arms):
+        action = f"Log {found.main.key} in all runs, and run them again."
     if any(arm.count("diverged") for arm in found.arms):
         action = "Lower the learning rate of the runs that diverged, and run them again."
     return Told(
@@ -110,7 +118,8 @@ def _nothing_finished(found: Comparison) -> Told:
         action = "Compare again when those that run have ended."
     which = f"None of the {len(found.runs)} runs" if len(found.runs) > 1 else "The run"
     not_yet = "has" if len(found.runs) > 1 else "has not"
-    return Told(f"{which} {not_yet} come to its end: {states}", action, _so_far(found))
+    end = f"its end with {found.main.key}" if "unmeasured" in states else "its end"
+    return Told(f"{which} {not_yet} come to {end}: {states}", action, _so_far(found))
 
 
 def _so_far(found: Comparison) -> list[str]:
@@ -171,12 +180,12 @@ def _nothing_better(found: Comparison, base: Arm) -> Told:
     if all(change.significant for change in known):
         if untested:
             return Told(
-                f"{best}, and all others that could be tested are significantly worse",
+                f"{best}, and {_rivals(len(known), ' that could be tested')} significantly worse",
                 "Leave it as it is; what was not tested needs more finished runs.",
                 evidence,
             )
         return Told(
-            f"{best}, and all others are significantly worse",
+            f"{best}, and {_rivals(len(known))} significantly worse",
             "Leave it as it is; only smaller changes are worth a further try.",
             evidence,
         )
@@ -185,6 +194,11 @@ def _nothing_better(found: Comparison, base: Arm) -> Told:
         "Leave it as it is, or try other rates.",
         evidence,
     )
+
+
+def _rivals(count: int, which: str = "") -> str:
+    """Say which arms are meant, and that they are."""
+    return f"all others{which} are" if count > 1 else f"the only other{which} is"
 
 
 def _untested(found: Comparison) -> list[str]:
@@ -202,7 +216,9 @@ def _why(arm: Arm, title: str) -> str:
     mean = arm.estimates.get(title)
     if mean is not None:
         return f"{mean.n} seed" + ("s" if mean.n > 1 else "")
-    return "diverged" if arm.count("diverged") == len(arm.runs) else "no finished run"
+    states = {run.state for run in arm.runs}
+    told = next(iter(states)) if len(states) == 1 else ""
+    return told if told in ("diverged", "unmeasured") else "no finished run"
 
 
 def _left_out(found: Comparison) -> list[str]:
