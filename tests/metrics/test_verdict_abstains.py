@@ -62,6 +62,19 @@ def test_rising_validation_without_a_gap_is_not_called_overfitting():
     assert with_a_gap.word == "overfitting"
 
 
+def test_a_large_gap_is_not_called_over_regularized():
+    falling = [4.0, 2.6, 1.7, 1.1, 0.7, 0.45, 0.3]
+    small, large = (
+        verdict(history(falling, [share * v for v in falling], noise=0.2), "val_loss")
+        for share in (0.7, 0.35)
+    )
+    assert small.word == "over-regularized"
+    assert (large.word, large.confidence, large.remedy) == ("not enough evidence", 0.0, "")
+    assert "the gap is large" in large.evidence[-1]
+    assert large.action.startswith("Compare: train with thinned.regularize(dropout=...) at 0,0.1")
+    assert large.rates == (0.0, 0.1, 0.3)
+
+
 def test_noise_that_lowers_the_error_is_not_said_to_cost():
     found = verdict(history(RISING, [1.01 * v for v in RISING], noise=-0.001), "val_loss")
     assert any("dropout's noise costs nothing" in line for line in found.evidence)

@@ -25,6 +25,7 @@ WORDS = {  # what to do, and what that calls the run
     "keep": "healthy",
 }
 _UNCALIBRATED = 0.9
+LARGE_GAP = 0.6  # of validation's error: above, hardly any run of the calibration dropped too much
 _MOST = 0.99  # no more can be learned of a few hundred runs
 
 
@@ -70,7 +71,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     would. Their probabilities come from eight figures of the history by a logistic model that was
     calibrated on several hundred small runs with known truth (`docs/evidence.md` has how often it
     is right, and where it was never tried). Where none reaches 70%, it is *not enough evidence*;
-    so is a probe that holds validation's own samples, and *overfitting* without a gap.
+    so is a probe that holds validation's own samples, *overfitting* without a gap, and
+    *over-regularized* with one above 60% of validation's loss.
 
     Args:
         history: rows as `OverfittingMonitor.history` has them, with ``rate`` where dropout is used.
@@ -109,13 +111,15 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     evidence = words.evidence(found, monitor)
     if word == "overfitting" and found.gap <= 0.0:  # no such run was among those of the calibration
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.NO_GAP), words.STEADY)
+    told, tried = words.compare(found), words.rates("", found)
     if confidence < CONFIDENT:
         doubt = words.doubt(by_word)
-        told, tried = words.compare(found), words.rates("", found)
         return Verdict(VERDICTS[0], confidence, (*evidence, doubt), told, rates=tried)
+    if word == "over-regularized" and found.gap > LARGE_GAP:
+        return Verdict(VERDICTS[0], 0.0, (*evidence, words.LARGE_GAP), told, rates=tried)
     remedy = max((r for r in chances if WORDS[r] == word), key=chances.__getitem__)
     if chances[remedy] < CONFIDENT:  # two remedies go by this word
-        tried, length = words.rates("", found), words.epochs("train less", found)
+        length = words.epochs("train less", found)
         return Verdict(word, confidence, evidence, words.either(found), "", tried, length)
     tried, length = words.rates(remedy, found), words.epochs(remedy, found)
     return Verdict(word, confidence, evidence, words.action(remedy, found), remedy, tried, length)

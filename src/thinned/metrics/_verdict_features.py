@@ -152,7 +152,7 @@ def _end(values: Sequence[float]) -> float:
 
 def _trend(values: Sequence[float]) -> float:
     """The relative change over the last third, by a line fitted to the logarithms."""
-    tail = [math.log(max(v, _TINY)) for v in values[-max(3, len(values) // 3 + 1) :]]
+    tail = [math.log(max(v, _TINY)) for v in values[-(len(values) // 3 + 1) :]]
     return statistics.linear_regression(range(len(tail)), tail).slope * (len(tail) - 1)
 
 

@@ -15,6 +15,10 @@ NO_GAP = (
     "Training data got worse along with validation: without a gap that is no overfitting, but "
     "training that came apart."
 )
+LARGE_GAP = (
+    "It looks over-regularized, but the gap is large: that a lower rate would help was right too "
+    "seldom of such runs."
+)
 STEADY = "Lower the learning rate, or train on, and look again."
 STEP = 0.2  # the change of rate that the verdict was calibrated on
 
