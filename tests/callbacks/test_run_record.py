@@ -11,6 +11,7 @@ from helpers import tiny
 from thinned import ThinnedWarning, set_verbosity
 from thinned.callbacks import DropoutScheduler, LayerSwap, OverfittingMonitor, RunRecord
 from thinned.report import read_record
+from thinned.report._answer import answer
 from thinned.schedules import Linear
 
 
@@ -397,6 +398,14 @@ def test_a_search_for_a_rate_does_not_make_the_next_fit_a_resumed_one(tmp_path):
     for _ in range(2):
         tiny.fit([record, finder], default_root_dir=tmp_path / "root")
     assert len(list(tmp_path.glob("record*.jsonl"))) == 2
+
+
+@pytest.mark.parametrize("limits", [{"max_epochs": 0}, {"limit_train_batches": 0}], ids=str)
+def test_a_run_without_a_step_is_not_told_to_log_what_it_logs(tmp_path, limits):
+    tiny.fit([lean(tmp_path), OverfittingMonitor()], **limits)
+    told = answer(read_record(tmp_path))
+    assert told.headline == "The run ended before its first step, so there is nothing to judge"
+    assert "max_epochs" in told.action
 
 
 def test_a_plain_number_among_the_metrics_is_recorded(tmp_path):

@@ -93,6 +93,12 @@ def _nothing_yet(record: Record) -> Answer:
             evidence=[told],
             action="Mend the error, and run again.",
         )
+    if record.status == "finished" and record.rates and record.rates[-1].step == 0:
+        return Answer(
+            headline="The run ended before its first step, so there is nothing to judge",
+            word=record.status,
+            action="Let it train: give it batches, and a `max_epochs` or `max_steps` above 0.",
+        )
     return Answer(
         headline="No validation has been logged, so there is nothing to judge",
         word=record.status,
