@@ -20,13 +20,18 @@ _LEVELS = {
 }
 
 
+def is_first_rank() -> bool:
+    """Say whether this process is the first of those that a launcher has numbered, or the only."""
+    given = (os.environ.get(name) for name in _RANKS)
+    return next(filter(None, given), "0") == "0"
+
+
 class _FirstRankOnly(logging.Filter):
     """Lets a record through on rank 0 only, where a launcher has set a rank."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  logging gives it
         """Say whether this process may speak."""
-        given = (os.environ.get(name) for name in _RANKS)
-        return next(filter(None, given), "0") == "0"
+        return is_first_rank()
 
 
 class _ToStderr(logging.StreamHandler[TextIO]):

@@ -142,7 +142,11 @@ def test_what_is_no_status_is_none(text, tmp_path):
     assert read_status(tmp_path / "nowhere") is None
 
 
-def test_other_ranks_are_silent(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
+@pytest.mark.parametrize(
+    "ranks", [{"LOCAL_RANK": "1"}, {"RANK": "2", "LOCAL_RANK": "0"}, {"SLURM_PROCID": "1"}], ids=str
+)
+def test_other_ranks_are_silent(tmp_path, monkeypatch, ranks):
+    for name, rank in ranks.items():
+        monkeypatch.setenv(name, rank)
     JobStatus(tmp_path, []).finished({})
     assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,7 @@
 """What a stored study refuses, and how many trials it still asks for; no trial is run."""
 
 import contextlib
-import socket
+import os
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -146,16 +146,24 @@ def test_a_grid_asks_for_its_points_and_begins_no_second_time():
         _prepare(*GRID)
 
 
-def test_a_killed_point_of_a_grid_is_still_to_run():
+@pytest.mark.parametrize(
+    ("process", "running"),
+    [
+        ({"pid": 2**22 + 1}, 0),  # no process has this number
+        ({"pid": os.getppid(), "began": 1}, 0),  # another one has it now
+        ({"pid": os.getppid(), "began": None}, 1),
+        ({"host": "another", "name": "node7"}, 1),
+    ],
+    ids=str,
+)
+def test_a_killed_point_of_a_grid_is_still_to_run(process, running):
     _prepare(*GRID)
     _run_grid(3)
     _ask()
     study = _study()
-    study.set_user_attr(
-        "thinned:process", f"{socket.gethostname()}:{2**22 + 1}"
-    )  # no process has this number
+    study.set_user_attr("thinned:process", study.user_attrs["thinned:process"] | process)
     assert _prepare(*GRID).n_trials == 1
-    assert [one.state.name for one in _study().trials].count("RUNNING") == 0
+    assert [one.state.name for one in _study().trials].count("RUNNING") == running
 
 
 @pytest.mark.parametrize(

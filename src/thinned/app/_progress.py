@@ -5,7 +5,6 @@ The jobs may run in this process, in others or on other machines, so their numbe
 """
 
 import math
-import os
 import sys
 import threading
 import time
@@ -16,6 +15,8 @@ from typing import Any, cast
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+
+from thinned._log import is_first_rank
 
 from ._errors import ConfigError
 from ._processes import check_processes
@@ -42,7 +43,7 @@ class SweepProgress(Callback):
             earlier = prepare(config)
         except (ConfigError, StudyDone) as error:
             raise Stop from error
-        if os.environ.get("LOCAL_RANK", "0") != "0":
+        if not is_first_rank():
             return  # the first process of DDP shows it, and the jobs' folders are below its own
         folder = Path(config.hydra.sweep.dir)
         # The name of a job's folder has the job's number, which is not known yet; its depth is.

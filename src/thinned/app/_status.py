@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thinned._errors import ThinnedWarning
+from thinned._log import is_first_rank
 from thinned.report._secrets import overrides_without_secrets
 
 from ._errors import one_line
@@ -34,8 +35,7 @@ class JobStatus:
             "started": time.time(),
             "pid": os.getpid(),
         }
-        # Lightning's DDP starts this very program again for the other ranks; one of them reports.
-        self._speaks = os.environ.get("LOCAL_RANK", "0") == "0"
+        self._speaks = is_first_rank()  # the others may be this very program in the same folder
         self._write()
 
     def finished(self, metrics: dict[str, float], stopped_at: int | None = None) -> None:

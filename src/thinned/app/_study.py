@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from thinned._log import logger
 from thinned.report._format import from_here, short
+from thinned.report._process import process_lives, process_mark
 from thinned.report._secrets import overrides_without_secrets
 
 from ._errors import ConfigError
@@ -68,7 +69,7 @@ def prepare(config: DictConfig) -> list[str]:
     if not _alive(study.user_attrs.get(_OWNER)):
         running = [one for one in study.get_trials() if one.state.name == "RUNNING"]
         closed = sum(_close(study, trial) for trial in running)
-    study.set_user_attr(_OWNER, f"{socket.gethostname()}:{os.getpid()}")
+    study.set_user_attr(_OWNER, {**process_mark(), "name": socket.gethostname()})
 
     points = points_left(study, config) if is_grid(config) else None
     trials = study.get_trials(deepcopy=False)
@@ -201,20 +202,13 @@ def _directions(direction: Any) -> list[str]:
 
 def _alive(owner: Any) -> bool:
     """Say whether the process that last ran the study still does; unknown where it is another's."""
-    if not isinstance(owner, str):
+    if not isinstance(owner, dict):
         return False
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname():
+    if owner.get("host") != process_mark()["host"]:
         logger.warning(
             "the study was last run on %s; its running trials are left as they are, since it may "
             "still go on there",
-            host,
+            owner.get("name"),
         )
         return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return int(pid) != os.getpid()
+    return process_lives(owner) and owner.get("pid") != os.getpid()
