@@ -1,6 +1,7 @@
 """Our groups in somebody else's Hydra application, and our components elsewhere."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -159,6 +160,30 @@ def test_lightning_cli_instantiates_every_public_callback_and_schedule(tmp_path,
     schedules = [c for c in cli.trainer.callbacks if type(c).__name__ == "DropoutScheduler"][1:]
     made = [type(schedule) for callback in schedules for schedule in callback.plan.values()]
     assert made == list(SCHEDULES.values())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # jsonargparse's of Lightning's use of it
+@pytest.mark.parametrize(
+    ("name", "arguments", "wrong"),
+    [
+        ("Step", {"start": 0.1}, r"got an unexpected keyword argument 'start'. It takes rates, at"),
+        ("Linear", {"start": 0.1, "end": 1.5}, r"Expected `end` to be a rate in \[0, 1\], got 1.5"),
+    ],
+)
+@pytest.mark.parametrize("pattern", [None, "net.*"])
+def test_lightning_cli_says_what_is_wrong_with_a_schedule(
+    monkeypatch, name, arguments, wrong, pattern
+):
+    from pytorch_lightning.cli import LightningCLI
+
+    schedule = {"class_path": f"thinned.schedules.{name}", "init_args": arguments}
+    schedule = {pattern: schedule} if pattern else schedule
+    node = {"class_path": "thinned.callbacks.DropoutScheduler", "init_args": {"schedule": schedule}}
+    Path("config.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks": [node]}}))
+    monkeypatch.setattr("sys.argv", ["main.py", "--config", "config.yaml"])
+    told = rf"Expected `init_args` to be those of thinned\.schedules\.{name}, got .*{wrong}"
+    with pytest.raises(ValueError, match=told):
+        LightningCLI(tiny.TinyModule, run=False)
 
 
 def _class_path(value):

@@ -14,6 +14,16 @@ NAN = float("nan")
 WRONG = [
     (lambda: s.Function(lambda: 0.1), TypeError, r"function of one number, progress, got <"),
     (lambda: s.as_schedule(lambda a, b: 0.1), TypeError, r"`schedule` to be a function of one"),
+    (
+        lambda: s.as_schedule({"class_path": "thinned.schedules.Linaer"}),
+        ValueError,
+        r"Did you mean 'thinned.schedules.Linear'",
+    ),
+    (
+        lambda: s.as_schedule({"class_path": "mine.Own", "init_args": {"a": 1}}),
+        ValueError,
+        r"got mine.Own with {'a': 1}. See whether the class takes them",
+    ),
     (lambda: s.Constant(1.5), ValueError, r"`rate` to be a rate in \[0, 1\], got 1.5. A rate is"),
     (lambda: s.Constant(-0.1), ValueError, r"`rate` to be a rate in \[0, 1\], got -0.1"),
     (lambda: s.Constant(NAN), ValueError, r"`rate` to be a rate in \[0, 1\], got nan"),

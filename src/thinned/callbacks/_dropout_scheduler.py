@@ -171,7 +171,7 @@ class DropoutScheduler(RateCallback):
 
 def _as_plan(schedule: Any, include: tuple[str, ...]) -> dict[str, Schedule]:
     """Return the schedule of each pattern."""
-    if not isinstance(schedule, Mapping):
+    if not isinstance(schedule, Mapping) or "class_path" in schedule:  # what LightningCLI left
         made = as_schedule(schedule)
         return dict.fromkeys(include, made)
     if not schedule:

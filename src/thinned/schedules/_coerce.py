@@ -89,6 +89,7 @@ def as_schedule(value: Any, *, rate: float = DEFAULT_RATE) -> Schedule:
     """
     # Late, since the registry lists the schedules that are made of schedules by this function.
     from ._registry import from_name
+    from ._unbuilt import build, class_path
 
     if isinstance(value, Schedule):
         return value
@@ -100,6 +101,8 @@ def as_schedule(value: Any, *, rate: float = DEFAULT_RATE) -> Schedule:
             f"Give it its rates: {value.__name__}(...)."
         )
         raise TypeError(msg)
+    if class_path(value) is not None:
+        return build(value)
     if callable(value):
         return Function(value)
     if hasattr(value, "__float__") and not isinstance(value, bool):
