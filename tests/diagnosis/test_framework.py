@@ -83,6 +83,12 @@ def test_without_an_input_a_note_says_what_could_not_be_checked():
     assert "dropout-before-batch-norm" in finding.evidence[1]
 
 
+def test_an_empty_batch_makes_no_site_dead():
+    only = thinned.diagnose(mlp(nn.Dropout(0.3)), X[:0])
+    assert [finding.rule for finding in only] == ["not-checked"]
+    assert "Expected `example_input` to hold a sample at least" in only[0].message
+
+
 def test_an_input_that_does_not_fit_is_said_and_the_structure_is_still_read():
     rules = found(BAD, torch.randn(2, 3))
     assert "mat1 and mat2 shapes" in rules["not-checked"][0].message

@@ -421,6 +421,7 @@ def test_whole_channels_are_not_dropped_where_nothing_shows_their_axis(variant):
         ({"after": "Conv9d"}, thinned.NoEffectError, "Expected a module of 'Conv9d' in include"),
         ({"after": ["GELU", "ReLu"]}, thinned.NoEffectError, "of 'ReLu' .*Did you mean 'ReLU'"),
         ({"variant": "stochastic_depth"}, thinned.NoEffectError, "Expected a place"),
+        ({"example_input": torch.zeros(0, 8)}, ValueError, r"a sample at least, .*\(0, 8\)"),
         ({"example_input": torch.zeros(2, 5)}, ValueError, r"to run through Sequential.*\(2, 5\)"),
     ],
 )

@@ -230,6 +230,16 @@ def test_a_stage_must_be_one_of_three():
         MCDropout(stages="fit")
 
 
+def test_two_in_one_stage_are_refused_and_one_for_each_are_not():
+    both = MCDropout(samples=3, stages=("predict", "test")), MCDropout(samples=4, stages="predict")
+    trainer = tiny.trainer(callbacks=list(both))
+    with pytest.raises(ValueError, match=r"one MCDropout for predict, got 2\. Give each its own"):
+        trainer.predict(made(tiny.NAMESPACES[0]), tiny.loader(16))
+    trainer.test(made(tiny.NAMESPACES[0]), tiny.loader(16), verbose=False)
+    assert [found.count for found in both[0].predictions] == [3, 3]
+    assert both[1].predictions == []
+
+
 def test_over_a_pass_all_rows_have_the_same_masks():
     """Whatever the batch: so the samples of the same rows in other batches are the same."""
     module = made(tiny.NAMESPACES[0]).eval()

@@ -141,6 +141,15 @@ def test_numbers_of_samples_are_whole(wrong):
         mc_predict(model, ROWS, **wrong)
 
 
+@pytest.mark.parametrize("seed", ["a", 1.5, -1])
+def test_a_seed_is_a_whole_number(seed):
+    told = rf"Expected `seed` to be a whole number from 0 on, got {seed!r}"
+    with pytest.raises((ValueError, TypeError), match=told):
+        mc_predict(nn.Sequential(nn.Linear(6, 4), nn.Dropout(0.5)), ROWS, seed=seed)
+    with pytest.raises((ValueError, TypeError), match=told):
+        thinned.callbacks.MCDropout(seed=seed)
+
+
 class Written(Functional):
     """A rate that stands in the forward itself, as in many MLPs."""
 

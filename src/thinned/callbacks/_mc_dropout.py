@@ -12,6 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from thinned._checks import check_choice, check_count, one_or_many
 from thinned._errors import NoEffectError
+from thinned.callbacks._lightning import all_callbacks
 from thinned.callbacks._mc_scores import Scores, target_of
 from thinned.uncertainty import Prediction, active_sites, mc_predict, sampling
 
@@ -59,7 +60,8 @@ class MCDropout(pl.Callback):
         NoEffectError: if nothing is stochastic, if a step returns something without a call of
             ``self(x)`` so far (one that returns None skips its batch), or if no step calls it.
         TypeError: if ``forward`` returns something else than a tensor.
-        ValueError: for an unknown stage or kind of ``masks``, or no sample, at once.
+        ValueError: for an unknown stage or kind of ``masks``, no sample, or a wrong seed, at once;
+            when a stage starts, if another `MCDropout` is for it too.
 
     Example:
         >>> import pytorch_lightning as pl
@@ -85,7 +87,7 @@ class MCDropout(pl.Callback):
         self.stages = tuple(check_choice("stages", stage, STAGES) for stage in one_or_many(stages))
         self.include = include
         self.masks = check_choice("masks", masks, MASKS)
-        self.seed = seed
+        self.seed = None if seed is None else check_count("seed", seed, 0)
         self.options: dict[str, Any] = {
             "masks": "row" if masks == "row" else "batch",
             "chunk": chunk,
@@ -159,10 +161,11 @@ class MCDropout(pl.Callback):
         if trainer.state.fn not in self.stages:
             return  # not asked for, or the validation inside of a fit
         self._end()
+        _refuse_second(trainer)
         self.predictions = []
         self.calibration = None
         if self.masks == "pass":
-            own = int(torch.randint(2**62, ())) if self.seed is None else self.seed
+            own = int(torch.randint(2**53, ())) if self.seed is None else self.seed
             self._of_pass = trainer.strategy.broadcast(own)
         sites = active_sites(pl_module, self.include)
         if self.samples == 1:
@@ -228,6 +231,16 @@ class MCDropout(pl.Callback):
         """Refuse a step that returned something without asking; one with None may only skip."""
         if self._waits and outputs is not None:
             raise _not_called()
+
+
+def _refuse_second(trainer: pl.Trainer) -> None:
+    """Refuse two in one stage: each sample of one would be a prediction of the other."""
+    stage: Any = trainer.state.fn
+    found = [c for c in all_callbacks(trainer) if isinstance(c, MCDropout) and stage in c.stages]
+    if len(found) > 1:
+        msg = f"Expected one MCDropout for {stage.value}, got {len(found)}. "
+        msg += "Give each its own `stages`."
+        raise ValueError(msg)
 
 
 def _not_called() -> NoEffectError:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from thinned.surgery._state import untouched
 
@@ -21,6 +21,9 @@ def as_arguments(example_input: Any, model: nn.Module) -> Arguments:
     Args:
         example_input: a tensor, a tuple of positional arguments, or a mapping of named ones.
         model: the model that will be called with them.
+
+    Raises:
+        ValueError: if it holds tensors, and all of them are empty: nothing would be seen to act.
     """
     if isinstance(example_input, Mapping):
         found: Arguments = (), {str(name): value for name, value in example_input.items()}
@@ -28,6 +31,11 @@ def as_arguments(example_input: Any, model: nn.Module) -> Arguments:
         found = example_input, {}
     else:
         found = (example_input,), {}
+    tensors = [leaf for leaf in tree_leaves(found) if isinstance(leaf, Tensor) and leaf.dim()]
+    if tensors and not any(tensor.numel() for tensor in tensors):
+        given = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors)
+        msg = f"Expected `example_input` to hold a sample at least, got only {given}."
+        raise ValueError(msg)
     device = next((t.device for t in (*model.parameters(), *model.buffers())), None)
     if device is not None:
         found = tree_map_only(Tensor, lambda tensor: tensor.to(device), found)

@@ -73,9 +73,9 @@ def mc_predict(
         NoEffectError: if nothing in the model is stochastic, or all samples are identical.
         TypeError: if the model returns no tensor, or one of integers, or with ``classes=True`` one
             that is not of real numbers.
-        ValueError: if ``samples`` is below 2, if the output is empty, with ``classes=True`` if it
-            has no axis of classes, or with ``masks="batch"`` if a row's prediction depends on the
-            other rows.
+        ValueError: if ``samples`` is below 2 or ``seed`` no whole number from 0 on, if the output
+            is empty, with ``classes=True`` if it has no axis of classes, or with
+            ``masks="batch"`` if a row's prediction depends on the other rows.
 
     Example:
         >>> import torch
@@ -92,6 +92,7 @@ def mc_predict(
     """
     count = check_count("samples", samples, 2, what="a number of samples")
     size = None if chunk is None else check_count("chunk", chunk, what="a number of samples")
+    seed = None if seed is None else check_count("seed", seed, 0)
     state = fingerprint(model)
     sites = known_sites(model, include, state)
     check_choice("masks", masks, MASKS)
