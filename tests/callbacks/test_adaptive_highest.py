@@ -10,7 +10,7 @@ from helpers.adaptive import Kept, fit
 from thinned import NoEffectError, find_sites, layers
 from thinned.callbacks import AdaptiveDropout
 from thinned.callbacks._adaptive_law import AdaptiveLaw
-from thinned.callbacks._highest import STACKED, highest, stacked_before
+from thinned.callbacks._highest import OF_SGD, STACKED, highest, stacked_before
 
 
 class Net(nn.Module):
@@ -49,6 +49,20 @@ def test_stacked_recurrent_layers_lower_it_for_sites_that_are_not_before_them(mo
     assert ("at 0.50 or below" in caplog.text) == bool(paths)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "bound"),
+    [(torch.optim.SGD, OF_SGD), (torch.optim.AdamW, AdaptiveLaw.high), (None, AdaptiveLaw.high)],
+)
+def test_sgd_lowers_it(optimizer, bound, caplog):
+    caplog.set_level("INFO", "thinned")
+    model = Net(drop=drop(), out=nn.Linear(8, 2))
+    made = [] if optimizer is None else [optimizer(model.parameters(), 0.1)]
+    assert highest(model, "*", optimizers=made) == bound
+    assert ("at 0.80 or below, with SGD" in caplog.text) == (bound == OF_SGD)
+    stack = Net(rnn=nn.LSTM(8, 8, num_layers=2, dropout=0.1))
+    assert highest(stack, "*", optimizers=made) == STACKED
+
+
 def test_only_the_chosen_sites_count():
     model = Net(embed=drop(), rnn=nn.GRU(8, 8, num_layers=2), head=drop())
     before = {"include": ["embed"]}, {"include": "*", "exclude": ["rnn", "head"]}
@@ -81,5 +95,5 @@ def test_in_a_run_it_bounds_the_start_and_every_rate(said, high):
     assert adaptive.law.high == high
     assert adaptive.history[0]["rate"] == high  # where 200 passes begin is above all of them
     assert max(row["next_rate"] for row in adaptive.history) <= high
-    fit(adaptive)  # another model: nothing is recurrent
-    assert adaptive.law.high == (AdaptiveLaw.high if said is None else high)
+    fit(adaptive)  # another model: nothing is recurrent, and its optimizer is SGD
+    assert adaptive.law.high == (OF_SGD if said is None else high)

@@ -222,6 +222,20 @@ def test_what_stands_in_is_bounded_and_knows_losses_below_zero():
     assert LAW.evidence(0.5, 0.9, 0.0) == LAW.evidence(0.5, 0.5, 1.0)
 
 
+def test_where_training_comes_apart_the_rate_falls_and_stays_far_below():
+    high = dataclasses.replace(STEERS, rate=0.9, start=0.8)
+    losses = {"train_loss": 4.1, **SURE}
+    assert step(high, train_loss=3.9, **SURE).rate > 0.9  # first is 2.0
+    state = step(high, **losses)
+    assert (state.rate, state.below, state.start) == pytest.approx((0.15, 0.6, 0.6))
+    for _ in range(30):
+        state = step(state, **SURE, progress=state.progress + 0.01)
+    assert state.rate == pytest.approx(0.6)
+    assert step(dataclasses.replace(high, learning=False), **losses).below == 1.0
+    low = step(dataclasses.replace(high, rate=0.1, start=0.1), **losses)  # that is not dropout's
+    assert (low.rate, low.below) == (0.0, 0.0)
+
+
 def test_a_head_that_starts_above_chance_has_learned_nothing_when_it_comes_down_to_it():
     losses = {"first_loss": 3.0, "val_loss": 1.65, "train_loss": 1.7, **SURE, "progress": 0.2}
     begun = LAW.begin(20, 5)

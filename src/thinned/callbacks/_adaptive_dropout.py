@@ -62,7 +62,7 @@ class AdaptiveDropout(RateCallback):
             holds more than the validation loss does (label smoothing, penalties, mixed samples),
             return both.
         highest: the highest rate, in [0, 1], where high ones must not even be tried (a pretrained
-            network); None is 0.95, and 0.5 on stacked recurrent layers.
+            network); None is 0.95, 0.8 with SGD, and 0.5 on stacked recurrent layers.
         decorrelate_ranks: where there is more than one rank, fold the rank into torch's generators
             when training starts; see :class:`DropoutScheduler`.
 
@@ -273,7 +273,9 @@ class AdaptiveDropout(RateCallback):
 
     def _find(self, model: pl.LightningModule) -> None:
         if self.highest is None:
-            self.law = AdaptiveLaw(high=highest_for(model, self.include, self.exclude, self.kinds))
+            chosen = (self.include, self.exclude, self.kinds)
+            high = highest_for(model, *chosen, optimizers=model.trainer.optimizers)
+            self.law = AdaptiveLaw(high=high)
         span = Linear(self.law.high, self.law.low)  # for sites that can hold few rates only
         plan = dict.fromkeys(self.include, span)
         self._groups = make_groups(model, plan, ("*",), self.exclude, self.kinds, self.profile)

@@ -19,6 +19,7 @@ class AdaptiveState:
         signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
         numbers: whether the labels are numbers, not classes.
+        below: the rate stays below, since training came apart above; 1 if it never did.
     """
 
     rate: float
@@ -30,6 +31,7 @@ class AdaptiveState:
     signal: float = 0.0
     steps: int = 0
     numbers: bool = False
+    below: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,9 @@ class AdaptiveLaw:
     4. The farther the training loss, dropout on, is below the validation loss, the nearer to the
        start the rate is kept: there is something to hold back. Not so for numbers, whose squared
        error gets close to zero in training wherever there is little noise.
+    5. Where training loses more than it had to learn, it comes apart, as it may at high rates with
+       momentum: the rate falls to a quarter of the start, and from then on keeps far below where
+       that happened.
 
     Where there is no log-temperature, the training loss (dropout on) against the validation loss
     takes its place, and counts for less: a network that fits its training set in spite of dropout
@@ -91,6 +96,8 @@ class AdaptiveLaw:
         begun: share of it above which training has learned too little for the rate to rise above
             the start, as long as validation does not learn.
         unplanned: share of the training between two validations where no end is planned.
+        apart: share of the untrained network's validation loss above which training comes apart.
+        retreat: how many times as many units are kept from then on.
 
     Example:
         >>> law = AdaptiveLaw()
@@ -133,6 +140,8 @@ class AdaptiveLaw:
     fitted: float = 0.95
     begun: float = 0.85
     unplanned: float = 1 / 30
+    apart: float = 2.0
+    retreat: float = 4.0
 
     def begin(
         self, epochs: float | None = None, classes: int | None = None, *, numbers: bool = False
@@ -197,8 +206,14 @@ class AdaptiveLaw:
         learning = state.learning or fell
         if fell and not state.learning:  # if the rate had to fall for that, the spring ends there
             state = dataclasses.replace(state, start=min(state.start, state.rate))
-        high = self.high
-        if learning:
+        apart = state.learning and not _below(train_loss, self.apart, first)
+        if apart:
+            below = max(self.low, 1 - self.retreat * (1 - state.rate))
+            state = dataclasses.replace(state, start=min(state.start, below), below=below)
+        high = min(self.high, state.below)
+        if apart:
+            rate = low = max(self.low, self.search * state.start)
+        elif learning:
             rate = self._steered(state, log_temperature, val_loss, share, progress)
             floor = 0.0 if numbers else self._floor(state, train_loss, val_loss, share)
             low = max(self.low, floor)
@@ -219,6 +234,7 @@ class AdaptiveLaw:
             signal=log_temperature,
             steps=state.steps + 1,
             numbers=numbers,
+            below=state.below,
         )
 
     def evidence(self, train_loss: float, val_loss: float, first: float) -> float:

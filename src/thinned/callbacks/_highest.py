@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from torch import nn
+from torch.optim import SGD, Optimizer
 
 from thinned._log import logger
 from thinned.surgery import Site, chosen, find_sites
@@ -13,6 +14,8 @@ from ._adaptive_law import AdaptiveLaw
 
 STACKED = 0.5
 """On stacked recurrent layers: such networks look too sure of their few errors at any rate."""
+OF_SGD = 0.8
+"""With SGD, whose steps are as noisy as gradients are: with momentum it comes apart at 0.9."""
 
 
 def highest(
@@ -20,16 +23,21 @@ def highest(
     include: Iterable[str],
     exclude: Iterable[str] = (),
     kinds: str | Iterable[str] | None = None,
+    *,
+    optimizers: Iterable[Optimizer] = (),
 ) -> float:
-    """Return the highest rate for the sites that are chosen of a model."""
-    if not _stack(places(model)):  # of most models, whose sites need not be found for this
+    """Return the highest rate for the sites that are chosen of a model, and for how it trains."""
+    stack: list[str] = []
+    if _stack(places(model)):  # in most models there is none, and no site need be found
+        stack = stacked_before(model, chosen(find_sites(model), include, exclude, kinds))
+    if stack:
+        bound, why = STACKED, f"on stacked recurrent layers ({', '.join(stack)})"
+    elif any(isinstance(each, SGD) for each in optimizers):
+        bound, why = OF_SGD, "with SGD"
+    else:
         return AdaptiveLaw.high
-    stack = stacked_before(model, chosen(find_sites(model), include, exclude, kinds))
-    if not stack:
-        return AdaptiveLaw.high
-    told = "dropout stays at %.2f or below, on stacked recurrent layers (%s); highest= sets another"
-    logger.info(told, STACKED, ", ".join(stack))
-    return STACKED
+    logger.info("dropout stays at %.2f or below, %s; highest= sets another", bound, why)
+    return bound
 
 
 def stacked_before(model: nn.Module, sites: Iterable[Site]) -> list[str]:
