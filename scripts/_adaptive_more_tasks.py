@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from _adaptive_data import Drawn, drawn
-from _adaptive_tasks import Task
+from _adaptive_tasks import TEN, Task
 
 EXAMPLES = {
     "digits": 1797,
@@ -118,6 +118,24 @@ LIKE_TEN: Mapping[str, Task] = {
     )
 }
 """Networks and training of the ten, other data."""
+
+
+def _ten_with(optimizer: str, lr: float, weight_decay: float) -> Mapping[str, Task]:
+    found = [
+        dataclasses.replace(
+            task,
+            name=f"{task.name}_{optimizer}",
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+        )
+        for task in TEN.values()
+    ]
+    return {task.name: task for task in found}
+
+
+ADAMW, SGD = _ten_with("adamw", 2e-3, 0.01), _ten_with("sgd", 0.02, 5e-4)
+"""The ten, trained with another optimizer and learning rate. No constant was chosen on them."""
 
 MORE_VALIDATION: Mapping[str, Task] = {
     task.name: dataclasses.replace(task, val=200)

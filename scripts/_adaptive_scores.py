@@ -22,7 +22,10 @@ def load(folder: pathlib.Path, task: str) -> tuple[list[str], dict[str, np.ndarr
         {key: value[:, [found.index(name) for name in names]] for key, value in runs.items()}
         for found, runs in each
     ]
-    return names, {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+    found = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+    for key in {"val", "test"} & found.keys():  # a training that diverged is the worst there is
+        found[key] = np.nan_to_num(found[key], nan=np.inf, posinf=np.inf)
+    return names, found
 
 
 def join(files: list[Runs]) -> tuple[list[str], dict[str, np.ndarray]]:
@@ -99,6 +102,7 @@ def at_best_validation(runs: Runs, key: str = "test") -> np.ndarray:
     return np.take_along_axis(runs[key], where, -1)[..., 0]
 
 
+@np.errstate(invalid="ignore")  # of trainings that diverged
 def judge(folder: pathlib.Path, task: str) -> TaskScores:
     """Read the task's runs and score every method, and what can be computed from the grid."""
     names, runs = load(folder, task)

@@ -5,6 +5,7 @@ behind their dropout masks: they differ by their rates alone.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +13,11 @@ import torch
 from _adaptive_nets import Networks, losses
 from _adaptive_tasks import Split, Task
 
+OPTIMIZERS = {
+    "adam": (torch.optim.Adam, {}),
+    "adamw": (torch.optim.AdamW, {}),
+    "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+}
 TEMPERATURES = torch.logspace(-1, 1.3, 47)
 
 
@@ -85,6 +91,11 @@ def train(task: Task, seeds: Sequence[int], methods: Sequence[Make]) -> dict[str
     return {name: values.unflatten(0, shape).numpy() for name, values in found.items()}
 
 
+def warm_cosine(progress: float) -> float:
+    """Share of the learning rate: up over a twentieth of the run, then along a cosine to 0."""
+    return min(1.0, 20 * progress) * (1 + math.cos(math.pi * progress)) / 2
+
+
 def rates(controllers: list[Controller], step: int) -> torch.Tensor:
     """The rate of each run in this step."""
     found = [c.rate for c in controllers]
@@ -113,9 +124,9 @@ class Runs:
         self.nets = Networks(x.shape[-1], task.classes or 1, hidden, conv=task.conv)
         self.nets.begin(generators, copies)
         task.prepare(self.nets, generators, copies)
-        self.optimizer = torch.optim.Adam(
-            self.nets.parameters(), lr=task.lr, weight_decay=task.weight_decay, fused=True
-        )
+        make, options = OPTIMIZERS[task.optimizer]
+        options = {"lr": task.lr, "weight_decay": task.weight_decay, "fused": True, **options}
+        self.optimizer = make(self.nets.parameters(), **options)
         count = -(-task.steps * task.batch // task.size)
         order = [
             torch.cat([torch.randperm(task.size, generator=g) for _ in range(count)])
@@ -136,6 +147,9 @@ class Runs:
         x, y = (t[torch.arange(len(chosen))[:, None], chosen] for t in self.parts["train"])
         found = losses(self.nets(self.spread(x), self.masks(rate)), self.spread(y))
         found.sum().backward()
+        if self.task.optimizer != "adam":
+            share = warm_cosine(self.done / self.task.steps)
+            self.optimizer.param_groups[0]["lr"] = self.task.lr * share
         self.optimizer.step()
         self.optimizer.zero_grad()
         return found.detach()

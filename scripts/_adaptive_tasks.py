@@ -9,6 +9,7 @@ from _adaptive_data import Drawn, drawn, is_numbers, source
 from _adaptive_nets import Networks
 
 from thinned.callbacks._adaptive_law import AdaptiveLaw
+from thinned.callbacks._highest import OF_SGD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Task:
         noise: share of labels drawn anew, in training and validation; the test set is clean.
         hidden: units of each hidden layer.
         conv: whether two convolutions come first (digits only).
+        optimizer: "adam"; or "adamw" or "sgd" (momentum 0.9), warmed up over a twentieth of the
+            steps and then along a cosine to 0.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Task:
     steps: int = 600
     batch: int = 32
     every: int = 20
+    optimizer: str = "adam"
 
     @property
     def planned(self) -> int:
@@ -62,7 +66,7 @@ class Task:
     @property
     def highest(self) -> float:
         """The highest rate that the callback tries on networks without recurrent layers."""
-        return AdaptiveLaw.high
+        return OF_SGD if self.optimizer == "sgd" else AdaptiveLaw.high
 
     @property
     def classes(self) -> int | None:

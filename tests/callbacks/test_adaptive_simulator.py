@@ -200,6 +200,38 @@ def _spread(nets, x, y):
     return within.square().mean() / x.var(0, correction=0).mean()
 
 
+@pytest.mark.parametrize(("name", "make"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
+def test_other_optimizers_have_a_learning_rate_that_rises_and_falls(name, make):
+    import _adaptive_more_tasks as more
+    import _adaptive_sim as sim
+
+    tasks = {"adamw": more.ADAMW, "sgd": more.SGD}[name]
+    task = dataclasses.replace(tasks[f"wine40_{name}"], steps=40)
+    assert task.highest == {"adamw": 0.95, "sgd": 0.8}[name]
+    runs = sim.Runs(task, [task.split(0)], [torch.Generator().manual_seed(0)], copies=1)
+    assert type(runs.optimizer) is make
+    found = []
+    for _ in range(40):
+        runs.step(torch.zeros(1))
+        found.append(runs.optimizer.param_groups[0]["lr"] / task.lr)
+    assert max(found) == found[2 - 1] > 0.99
+    assert found[1:] == sorted(found[1:], reverse=True)
+    assert found[-1] < 0.01
+
+
+def test_a_training_that_diverged_is_the_worst(tmp_path):
+    from _adaptive_scores import judge
+
+    methods = ["p=0.00", "p=0.50", "adaptive"]
+    values = np.array([[[0.5], [np.nan], [0.4]], [[0.5], [0.3], [0.4]]])
+    held = {"test": values, "val": values, "accuracy": values}
+    np.savez(tmp_path / "some.00000000.0.npz", methods=np.array(methods), **held)
+    scores = judge(tmp_path, "some")
+    assert (scores.best, scores.rates[scores.best]) == (0, 0.0)
+    assert scores.scores["p=0.50"].final.tolist() == [np.inf, 0.3]
+    assert scores.scores["adaptive"].within
+
+
 def test_the_short_form_runs(tmp_path):
     command = [sys.executable, str(SCRIPTS / "adaptive"), str(tmp_path), "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
