@@ -7,7 +7,7 @@ something else by the name is left out.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
@@ -37,8 +37,11 @@ def watched(trainer: pl.Trainer) -> dict[str, Any]:
 def last_gap(trainer: pl.Trainer) -> float | None:
     """The last fair gap of the watched metric, from the monitor's history."""
     key = f"overfit/gap/{watched(trainer)['monitor']}"
-    gaps = _read(trainer, "history", lambda rows: [float(row[key]) for row in rows if key in row])
-    return next((found[-1] for found in gaps if found), None)
+
+    def last(rows: Sequence[Mapping[str, float]]) -> float | None:
+        return next((float(row[key]) for row in reversed(rows) if key in row), None)
+
+    return next((gap for gap in _read(trainer, "history", last) if gap is not None), None)
 
 
 def sites(pl_module: pl.LightningModule) -> Iterable[Any]:

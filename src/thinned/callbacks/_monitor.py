@@ -205,7 +205,7 @@ class OverfittingMonitor(pl.Callback):
             row["rate"] = self._noise.rate
         if self._is_due(trainer):
             found = rows.measured(validation, self._measure(trainer, pl_module))
-            self._look_for_gap(validation, found, len(val_loaders(trainer)))
+            self._look_for_gap(trainer, validation, found)
             row |= found
         row |= rows.robustness(validation, self._shifted)
         self._validations += 1
@@ -272,12 +272,12 @@ class OverfittingMonitor(pl.Callback):
             )
             return Reading()
 
-    def _look_for_gap(self, validation: Mapping[str, float], found: Row, loaders: int) -> None:
+    def _look_for_gap(self, trainer: Any, validation: Mapping[str, float], found: Row) -> None:
         """Say so, once, if the probe measures other keys, but not the watched one."""
         lost = found and self.monitor in validation and f"overfit/probe/{self.monitor}" not in found
         if lost and not self._lost:
             self._lost = True
-            self._warn(unmeasured(self.monitor, loaders))
+            self._warn(unmeasured(self.monitor, len(val_loaders(trainer))))
 
     def _judge(self, validation: Mapping[str, float]) -> Row:
         if self.monitor is not None and self.monitor in validation:
