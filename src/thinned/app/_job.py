@@ -208,9 +208,8 @@ def _trainer(cfg: DictConfig, plain: Mapping[str, Any], folder: Path) -> pl.Trai
         left_out = ("thinned.callbacks.WandbDashboard",)  # would start a run that nobody asked for
     callbacks = build_all(cfg, "callbacks", left_out)
     for callback in callbacks:
-        if isinstance(
-            callback, RunRecord
-        ):  # which Hydra's folder is, a spawned process cannot know
+        if isinstance(callback, RunRecord):
+            # Which folder is Hydra's a spawned process cannot know.
             callback.dirpath = callback.dirpath or folder
             callback.config = plain if callback.config is None else callback.config
     callbacks.append(ObjectiveCheck(plain["objective"]))

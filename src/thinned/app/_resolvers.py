@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import ListConfig, OmegaConf
 
@@ -19,6 +19,15 @@ def register() -> None:
     OmegaConf.register_new_resolver("thinned.first", _first, replace=True)
     OmegaConf.register_new_resolver("thinned.trained", _trained, replace=True)
     OmegaConf.register_new_resolver("thinned.wandb_mode", _wandb_mode, replace=True)
+
+
+def typed(hydra: Any) -> list[str]:
+    """Return the overrides as they were typed: an interpolation means something in its place only.
+
+    Args:
+        hydra: Hydra's own configuration.
+    """
+    return cast("list[str]", OmegaConf.to_container(hydra.overrides.task, resolve=False))
 
 
 def _first(keys: Any) -> Any:

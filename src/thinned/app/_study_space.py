@@ -1,10 +1,11 @@
 """What an Optuna study searches: that it is searched as it was before, and the points of a grid."""
 
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ._errors import ConfigError
+from ._resolvers import typed
 
 _GRID = "optuna.samplers.GridSampler"
 
@@ -83,8 +84,7 @@ def _space(config: DictConfig) -> dict[str, Any]:
 
 def _lines(config: DictConfig) -> list[str]:
     params = config.hydra.sweeper.get("params") or {}
-    typed = cast("list[str]", OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
-    return [*(f"{key}={value}" for key, value in params.items()), *typed]
+    return [*(f"{key}={value}" for key, value in params.items()), *typed(config.hydra)]
 
 
 def _words(distribution: Any) -> str:

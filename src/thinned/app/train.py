@@ -10,9 +10,9 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from . import _progress, _resolvers
 from ._check import check_config, check_single
@@ -87,8 +87,7 @@ def job(cfg: DictConfig) -> Any:
     # The user's own package, also in a launcher's process; last, so that it hides nothing.
     if hydra_cfg.runtime.cwd not in sys.path:
         sys.path.append(hydra_cfg.runtime.cwd)
-    # As it was typed: an interpolation in it means something in its place only.
-    typed = cast("list[str]", OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False))
+    typed = _resolvers.typed(hydra_cfg)
     status = JobStatus(hydra_cfg.runtime.output_dir, typed)
     try:
         if hydra_cfg.mode is RunMode.RUN:

@@ -1,12 +1,14 @@
 """The modules that may give a network's outputs, as far as they can be seen from outside."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
 from thinned.surgery._compiled import compiled_parts
 from thinned.surgery._structure import WEIGHTED
+
+from ._probe_data import parts
 
 
 def trained_layers(model: nn.Module) -> list[nn.Module]:
@@ -19,8 +21,8 @@ def trained_layers(model: nn.Module) -> list[nn.Module]:
     ]
 
 
-def seen_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the trained layers, and in place of those that run compiled what was compiled.
+def seen_layers(model: nn.Module, layers: Iterable[nn.Module]) -> list[nn.Module]:
+    """Return the layers of a model, and in place of those that run compiled what was compiled.
 
     A hook on a layer would be compiled with it, or not be called. Of a model whose steps Lightning
     has compiled nothing can be seen.
@@ -28,7 +30,7 @@ def seen_layers(model: nn.Module) -> list[nn.Module]:
     if getattr(model, "_compiler_ctx", None) is not None:
         return []
     inside = compiled_parts(model)
-    return list(dict.fromkeys(inside.get(id(layer), layer) for layer in trained_layers(model)))
+    return list(dict.fromkeys(inside.get(id(layer), layer) for layer in layers))
 
 
 class Seen:
@@ -63,8 +65,8 @@ class Seen:
 
 def outputs(given: Any) -> Tensor | None:
     """Return the numbers that a module gave: the first of them, if it gave several things."""
-    held = given.values() if isinstance(given, Mapping) else given
-    for each in held if isinstance(given, tuple | list | Mapping) else (given,):
+    held = parts(given)
+    for each in [given] if held is None else held:
         if isinstance(each, Tensor) and each.dim() and each.is_floating_point():
             return each.detach()
     return None

@@ -57,10 +57,11 @@ class Temperature:
 
     def start(self, module: nn.Module) -> None:
         """Find the layers that can give the outputs."""
-        self._layers = seen_layers(module)
+        trained = trained_layers(module)
+        self._layers = seen_layers(module, trained)
         self._layer = self._layers[-1] if self._layers else None
         self._misread, self._known = set(), False
-        last = [None, *trained_layers(module)][-1]
+        last = trained[-1] if trained else None
         width = getattr(last, "out_features", getattr(last, "out_channels", 1))
         self.classes, self.numbers = (width if width > 1 else None), None  # until more is seen
 
