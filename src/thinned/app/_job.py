@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from thinned._log import logger
-from thinned.callbacks import LayerInsert, RunRecord
+from thinned.callbacks import RunRecord
 from thinned.callbacks._lightning import all_callbacks
 from thinned.callbacks._monitor_keys import IN_CODE
 from thinned.report._format import from_here
@@ -72,7 +72,6 @@ def run(cfg: DictConfig, plain: Mapping[str, Any]) -> Result:
         data = build(cfg, "data")
         model = _model(cfg, data)
         trainer = _trainer(cfg, plain, folder)
-        _give_example(trainer, data)
         for one in trainer.loggers:
             one.log_hyperparams(without_secrets(dict(plain)))
         asked = functools.partial(_objective, plain, trainer)
@@ -114,14 +113,6 @@ def _given_shape(build_net: Any, data: Any) -> Any:
     except (TypeError, ValueError) as error:
         msg = f"{error}. It was given shape and outputs of the data first.{hint}"
         raise TypeError(msg) from error
-
-
-def _give_example(trainer: pl.Trainer, data: Any) -> None:
-    """Let `LayerInsert` see the model run: no configuration can hold a tensor."""
-    shape = getattr(data, "shape", None)
-    for callback in all_callbacks(trainer):
-        if isinstance(callback, LayerInsert) and callback.example_input is None and shape:
-            callback.example_input = torch.rand(2, *shape, generator=torch.Generator())
 
 
 def _objective(plain: Mapping[str, Any], trainer: pl.Trainer) -> Any:
