@@ -16,7 +16,7 @@ from evidence_sections._train import Recipe, batches, loss_of, measure, train_st
 from torch import nn
 
 import thinned
-from thinned.callbacks._highest import highest
+from thinned.callbacks._adaptive.highest import highest
 
 GRID = ("p=0.00", "p=0.10", "p=0.30", "p=0.50", "p=0.70", "p=0.90")
 OTHERS = ("adaptive", "highest", "no bound")

@@ -9,8 +9,8 @@ from _adaptive_sim import Controller, Make, Seen
 from _adaptive_stopping import StoppingTask
 from _adaptive_tasks import Task
 
-from thinned.callbacks._adaptive_law import AdaptiveLaw
-from thinned.callbacks._label_sums import readings, squeezed
+from thinned.callbacks._adaptive.label_sums import readings, squeezed
+from thinned.callbacks._adaptive.law import AdaptiveLaw
 
 GRID = tuple(f"p={i / 20:.2f}" for i in range(20))
 

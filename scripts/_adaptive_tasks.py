@@ -8,8 +8,8 @@ import torch
 from _adaptive_data import Drawn, drawn, is_numbers, source
 from _adaptive_nets import Networks
 
-from thinned.callbacks._adaptive_law import AdaptiveLaw
-from thinned.callbacks._highest import OF_SGD
+from thinned.callbacks._adaptive.highest import OF_SGD
+from thinned.callbacks._adaptive.law import AdaptiveLaw
 
 
 @dataclasses.dataclass(frozen=True)

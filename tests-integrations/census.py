@@ -26,9 +26,9 @@ import zoo
 from torch import nn
 
 import thinned
-from thinned.surgery._run_example import as_arguments
-from thinned.surgery._state import untouched
-from thinned.surgery._trace import Draw, trace
+from thinned.surgery._running.run_example import as_arguments
+from thinned.surgery._running.state import untouched
+from thinned.surgery._running.trace import Draw, trace
 
 RATE = 0.37
 UNIFORM = ("aten.rand.default", "numpy.random.uniform", "numpy.random.rand", "random.random")

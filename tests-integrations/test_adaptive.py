@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from thinned.callbacks import AdaptiveDropout
-from thinned.callbacks import _scaled_outputs as scaled_outputs
-from thinned.callbacks._label_sums import ClassSums
+from thinned.callbacks._adaptive import scaled_outputs
+from thinned.callbacks._adaptive.label_sums import ClassSums
 
 VOCABULARY = 40
 TEXT = {

@@ -10,7 +10,7 @@ from torch import nn
 
 import thinned
 from thinned.surgery import compile_safe
-from thinned.surgery._twins import twin_of
+from thinned.surgery._compile.twins import twin_of
 
 DOZEN = [
     "timm/resnet18",

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from thinned.report import Difference
-from thinned.report._statistics import difference, holm
+from thinned.report._comparison.statistics import difference, holm
 
 from ._table import LOSS, Measure, Rows, values
 

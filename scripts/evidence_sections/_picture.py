@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 
 from thinned.report import Difference
-from thinned.report._statistics import estimate
+from thinned.report._comparison.statistics import estimate
 
 mpl.use("svg")
 mpl.rcParams.update(

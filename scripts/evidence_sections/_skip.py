@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from thinned import layers
-from thinned.report._statistics import difference, holm
+from thinned.report._comparison.statistics import difference, holm
 
 from ._results import Results, Row
 from ._size import Size

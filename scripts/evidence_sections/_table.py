@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 
 from thinned.report import Difference
-from thinned.report._statistics import difference, estimate, holm
+from thinned.report._comparison.statistics import difference, estimate, holm
 
 from ._results import Row
 

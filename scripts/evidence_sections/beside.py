@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thinned.report import Difference
-from thinned.report._statistics import difference, holm
+from thinned.report._comparison.statistics import difference, holm
 
 from ._arms import Arm, Group
 from ._claim import Claim

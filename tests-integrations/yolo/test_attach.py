@@ -13,7 +13,7 @@ import thinned.integrations.ultralytics as thinned_yolo
 from thinned import NoEffectError, ThinnedWarning
 from thinned.integrations.ultralytics._attachment import EVENTS
 from thinned.schedules import Linear
-from thinned.surgery._inserted import inserted_hooks
+from thinned.surgery._edits.inserted import inserted_hooks
 
 LOAD = """
 import sys

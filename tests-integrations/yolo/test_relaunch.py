@@ -68,7 +68,7 @@ def test_a_new_rate_each_step_costs_no_recompilation(shapes):
     from thinned.integrations.ultralytics._places import find_places
     from thinned.layers import DropPath
     from thinned.surgery import Edit
-    from thinned.surgery._changes import Hooked
+    from thinned.surgery._edits.changes import Hooked
 
     block = YOLO("yolo26n.yaml").model.model[8].train()  # C3k2 with four residual branches
     places = find_places(nn.ModuleDict({"block": block}), "residual")

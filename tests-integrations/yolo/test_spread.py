@@ -11,7 +11,7 @@ from ultralytics import RTDETR, YOLO
 from thinned import NoEffectError
 from thinned.integrations.ultralytics import box_spread
 from thinned.integrations.ultralytics._spread import _spread, matched
-from thinned.uncertainty._once import Once
+from thinned.uncertainty._cutting.once import Once
 
 OPTIONS = {"imgsz": 64, "conf": 1e-6, "max_det": 8, "device": "cpu"}
 

@@ -31,7 +31,7 @@ def test_ddp_on_two_processes_writes_one_record_and_one_status():
 def test_the_record_is_told_its_folder_since_a_spawned_process_knows_nothing_of_hydra(
     train, monkeypatch
 ):
-    monkeypatch.setattr("thinned.callbacks._identity._hydra", lambda: None)
+    monkeypatch.setattr("thinned.callbacks._record.identity._hydra", lambda: None)
     code, err = train("trainer.max_epochs=1", "logger=none", "pages=false")
     assert code == 0, err
     assert only("runs/*/*/record.jsonl").is_file()

@@ -8,8 +8,8 @@ import torch
 from sklearn.linear_model import LinearRegression
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
 
-from thinned.callbacks import _calibration as calibration
-from thinned.callbacks._label_sums import ClassSums, NumberSums, readings
+from thinned.callbacks._adaptive import calibration
+from thinned.callbacks._adaptive.label_sums import ClassSums, NumberSums, readings
 
 CLASSES = 5
 
@@ -150,7 +150,7 @@ def test_chance_is_the_loss_of_outputs_that_do_not_look_at_their_inputs(sums, bl
 def test_large_vocabularies_are_worked_on_in_parts(monkeypatch):
     logits, labels = sure(90, 0.5)
     whole = read(ClassSums(1), (logits, labels))
-    monkeypatch.setattr("thinned.callbacks._label_sums._NUMBERS", 8 * CLASSES)
+    monkeypatch.setattr("thinned.callbacks._adaptive.label_sums._NUMBERS", 8 * CLASSES)
     sums = ClassSums(1)
     part = read(sums, (logits, labels))
     assert sums.losses(sums.state())[0] == pytest.approx(F.cross_entropy(logits, labels).item())

@@ -22,7 +22,7 @@ from thinned.callbacks import (
     RunRecord,
     ScaleRates,
 )
-from thinned.callbacks._adaptive_law import AdaptiveLaw
+from thinned.callbacks._adaptive.law import AdaptiveLaw
 
 
 class Look(pl.Callback):

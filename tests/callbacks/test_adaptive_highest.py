@@ -9,8 +9,8 @@ from helpers import tiny
 from helpers.adaptive import Kept, fit
 from thinned import NoEffectError, find_sites, layers
 from thinned.callbacks import AdaptiveDropout
-from thinned.callbacks._adaptive_law import AdaptiveLaw
-from thinned.callbacks._highest import OF_SGD, STACKED, highest, stacked_before
+from thinned.callbacks._adaptive.highest import OF_SGD, STACKED, highest, stacked_before
+from thinned.callbacks._adaptive.law import AdaptiveLaw
 
 
 class Net(nn.Module):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from thinned.callbacks._adaptive_law import AdaptiveLaw, AdaptiveState
+from thinned.callbacks._adaptive.law import AdaptiveLaw, AdaptiveState
 
 LAW = AdaptiveLaw()
 STEERS = AdaptiveState(rate=0.5, start=0.5, progress=0.5, first=2.0, learning=True)
@@ -293,7 +293,7 @@ def test_its_state_goes_through_json():
 
 def test_it_needs_neither_torch_nor_lightning():
     code = (
-        "import sys; import thinned.callbacks._adaptive_law, thinned.callbacks._calibration; "
+        "import sys; from thinned.callbacks._adaptive import calibration, law; "
         "print([name for name in ('torch', 'pytorch_lightning') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

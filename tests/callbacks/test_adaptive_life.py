@@ -13,7 +13,7 @@ from helpers import tiny
 from helpers.adaptive import Kept, fit
 from thinned import ThinnedWarning
 from thinned.callbacks import AdaptiveDropout, DropoutScheduler, RandomState
-from thinned.callbacks._adaptive_law import AdaptiveLaw
+from thinned.callbacks._adaptive.law import AdaptiveLaw
 from thinned.schedules import Step
 
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWarning")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
 
-from thinned.callbacks._adaptive_law import AdaptiveLaw
+from thinned.callbacks._adaptive.law import AdaptiveLaw
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -134,7 +134,7 @@ def test_the_law_is_shown_what_the_callback_would_see():
     import _adaptive_methods as methods
     import _adaptive_sim as sim
 
-    from thinned.callbacks._label_sums import ClassSums
+    from thinned.callbacks._adaptive.label_sums import ClassSums
 
     outputs, labels = torch.randn(20, 4), torch.randint(4, (20,))
     sums = ClassSums(1)

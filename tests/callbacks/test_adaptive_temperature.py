@@ -16,12 +16,12 @@ from helpers import tiny
 from helpers.adaptive import Kept, fit
 from thinned import ThinnedWarning
 from thinned.callbacks import AdaptiveDropout, OverfittingMonitor
-from thinned.callbacks import _scaled_outputs as scaled_outputs
-from thinned.callbacks._adaptive_law import AdaptiveLaw
-from thinned.callbacks._calibration import SCALE, of_three
-from thinned.callbacks._label_sums import ClassSums, NumberSums
-from thinned.callbacks._temperature import Temperature
-from thinned.callbacks._two_losses import TwoLosses
+from thinned.callbacks._adaptive import scaled_outputs
+from thinned.callbacks._adaptive.calibration import SCALE, of_three
+from thinned.callbacks._adaptive.label_sums import ClassSums, NumberSums
+from thinned.callbacks._adaptive.law import AdaptiveLaw
+from thinned.callbacks._adaptive.temperature import Temperature
+from thinned.callbacks._adaptive.two_losses import TwoLosses
 
 
 class ByHand(pl.Callback):

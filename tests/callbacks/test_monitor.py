@@ -446,7 +446,7 @@ def test_a_training_set_that_augments_hides_a_part_of_the_gap():
 def test_the_verdict_is_told_once(monkeypatch, tmp_path):
     told = []
     monkeypatch.setattr(
-        "thinned.callbacks._monitor_show.logger.info", lambda *words: told.append(words)
+        "thinned.callbacks._monitor.show.logger.info", lambda *words: told.append(words)
     )
     tiny.fit([OverfittingMonitor(), RunRecord(tmp_path, page=False)])
     assert not told, "the record's summary holds it"
@@ -548,7 +548,7 @@ def test_weights_that_are_not_a_number_are_no_average(plain):
 
 def test_an_onset_that_is_taken_back_is_not_recorded_any_more(monkeypatch, tmp_path):
     found = iter([None, Onset(0, 0, 0, 0.5, 99.0), None])
-    monkeypatch.setattr("thinned.callbacks._monitor_rows.onset", lambda *_: next(found))
+    monkeypatch.setattr("thinned.callbacks._monitor.rows.onset", lambda *_: next(found))
     monitor, record = OverfittingMonitor(every=2), RunRecord(tmp_path, page=False, summary=False)
     trainer = tiny.fit([monitor, record], max_epochs=3)
     assert ["overfit/onset" in row for row in monitor.history] == [False, True, False]

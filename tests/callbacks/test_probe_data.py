@@ -23,8 +23,8 @@ from torch.utils.data import (
 from helpers import probing
 from thinned import ThinnedWarning
 from thinned.callbacks import OverfittingMonitor
-from thinned.callbacks._probe_data import Recorder, _equal, augments, choose, pool
-from thinned.callbacks._probe_mark import mark_of
+from thinned.callbacks._probe.data import Recorder, _equal, augments, choose, pool
+from thinned.callbacks._probe.mark import mark_of
 
 PL = probing.lightning()
 Plain = probing.module_class(PL)

@@ -9,8 +9,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from helpers import tiny
 from thinned import ThinnedWarning
 from thinned.callbacks import OverfittingMonitor, RunRecord
-from thinned.callbacks._monitor_rows import judged
-from thinned.callbacks._probe_mark import mark_of
+from thinned.callbacks._monitor.rows import judged
+from thinned.callbacks._probe.mark import mark_of
 from thinned.report import read_record
 
 DATA = tiny.dataset(64)

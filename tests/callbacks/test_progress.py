@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import tiny
-from thinned.callbacks._clock import Clock
-from thinned.callbacks._lightning import callbacks_of, lightning_class, namespace, progress
-from thinned.callbacks._plan import Counters, fraction, planned_batches, planned_epochs
+from thinned.callbacks._lightning.clock import Clock
+from thinned.callbacks._lightning.plan import Counters, fraction, planned_batches, planned_epochs
+from thinned.callbacks._lightning.trainer import callbacks_of, lightning_class, namespace, progress
 
 
 class Watch(pl.Callback):

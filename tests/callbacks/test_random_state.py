@@ -18,7 +18,7 @@ from thinned.callbacks import (
     OverfittingMonitor,
     RandomState,
 )
-from thinned.callbacks._generators import capture, restore
+from thinned.callbacks._generators.states import capture, restore
 from thinned.schedules import Linear
 
 # torchdata 0.11 calls what torch 2.13 deprecates.

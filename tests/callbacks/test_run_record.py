@@ -11,7 +11,7 @@ from helpers import tiny
 from thinned import ThinnedWarning, set_verbosity
 from thinned.callbacks import DropoutScheduler, LayerSwap, OverfittingMonitor, RunRecord
 from thinned.report import read_record
-from thinned.report._answer import answer
+from thinned.report._pages.answer import answer
 from thinned.schedules import Linear
 
 

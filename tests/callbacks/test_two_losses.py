@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from thinned.callbacks._two_losses import TwoLosses
+from thinned.callbacks._adaptive.two_losses import TwoLosses
 
 
 def trainer(*, automatic=True, accumulate=1):

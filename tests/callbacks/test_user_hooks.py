@@ -12,7 +12,7 @@ from torch import nn
 from helpers import probing, tiny
 from helpers.adaptive import Kept, fit
 from thinned.callbacks import AdaptiveDropout, OverfittingMonitor
-from thinned.callbacks._probe_state import Snapshot
+from thinned.callbacks._probe.snapshot import Snapshot
 
 Plain = probing.module_class(pl)
 

@@ -30,7 +30,7 @@ from thinned.callbacks import (
     RandomState,
     RunRecord,
 )
-from thinned.callbacks._label_sums import ClassSums
+from thinned.callbacks._adaptive.label_sums import ClassSums
 from thinned.schedules import Linear
 
 

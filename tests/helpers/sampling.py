@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from thinned.uncertainty import active_sites, sampling
-from thinned.uncertainty._output import output_of
+from thinned.uncertainty._forwards.output import output_of
 
 
 def loop(model, x, count, include="*"):

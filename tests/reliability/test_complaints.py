@@ -17,7 +17,7 @@ from thinned.callbacks import DropoutScheduler, RunRecord
 from thinned.integrations.ultralytics._judge import described, judged
 from thinned.report import read_record
 from thinned.schedules import Linear
-from thinned.surgery._trace import trace
+from thinned.surgery._running.trace import trace
 
 ROOT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("complaints.txt")

@@ -198,7 +198,7 @@ def test_a_slow_wandb_is_asked_a_bounded_number_of_times(run):
 
 
 def test_a_page_that_fails_leaves_the_record(tmp_path, monkeypatch):
-    import thinned.report._render as rendering
+    import thinned.report._pages.render as rendering
 
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -8,7 +8,7 @@ from torch import nn
 import thinned
 from helpers import tiny
 from helpers.fuzzing import fuzzed, junk, told
-from thinned.surgery._patterns import as_patterns, group_name, matches
+from thinned.surgery._models.patterns import as_patterns, group_name, matches
 
 signs = st.sampled_from([*"*?[]!.:-^\\()|+$ \n", "net", "2", "module", "_orig_mod", "[z-a]"])
 texts = st.lists(signs | st.text(max_size=3), max_size=12).map("".join)

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from helpers.fuzzing import fuzzed, junk, numbers, words
 from thinned.report import compare, exit_code, judge, read_record, read_run, summary
-from thinned.report._compare_page import compare_page
-from thinned.report._page import page
+from thinned.report._pages.compare_page import compare_page
+from thinned.report._pages.page import page
 
 json_junk = junk.filter(lambda value: not isinstance(value, bytes))
 right = st.floats(-2, 5) | st.integers(-2, 9) | st.sampled_from([0.1, 1e308, -1e308, 5e-324, "nan"])

@@ -8,7 +8,8 @@ import pytest
 
 from helpers import records
 from thinned import ThinnedWarning
-from thinned.report import RecordWriter, _data, find_records, read_record, read_run, write_page
+from thinned.report import RecordWriter, find_records, read_record, read_run, write_page
+from thinned.report._records import data
 
 GOOD = {"type": "metrics", "step": 10, "epoch": 0, "values": {"val_loss": 0.5}}
 
@@ -85,13 +86,13 @@ def test_findings_that_come_ten_thousand_times_are_one(tmp_path):
 @pytest.mark.parametrize("name", ["record.jsonl", "metrics.csv", "events.out.tfevents.1.host"])
 def test_a_file_of_any_size_is_not_read(tmp_path, name):
     with (tmp_path / name).open("wb") as file:
-        file.truncate(_data.MAX_BYTES + 1)  # a hole, which takes no room
+        file.truncate(data.MAX_BYTES + 1)  # a hole, which takes no room
     with pytest.raises(ValueError, match=r"of at most 128 MiB, but .* has 128 MiB"):
         read_run(tmp_path)
 
 
 def test_a_line_of_any_length_is_skipped(tmp_path, monkeypatch):
-    monkeypatch.setattr(_data, "MAX_LINE", 200)
+    monkeypatch.setattr(data, "MAX_LINE", 200)
     long = {"type": "header", "name": "a" * 200}
     record = read_record(written(tmp_path, GOOD, long))
     assert (record.skipped, len(record.metrics)) == (1, 1)

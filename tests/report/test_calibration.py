@@ -5,8 +5,8 @@ import pytest
 
 from helpers import records
 from thinned.report import RecordWriter, read_run, write_page
-from thinned.report._calibration import calibration_figures, calibration_rows
-from thinned.report._palette import coloured
+from thinned.report._pages.calibration import calibration_figures, calibration_rows
+from thinned.report._pages.palette import coloured
 
 SCORES = {
     "ece": 0.05,

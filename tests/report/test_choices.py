@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from thinned.report import Record
-from thinned.report._choices import choices, label, number
+from thinned.report._comparison.choices import choices, label, number
 
 
 def runs(*overrides, configs=()):

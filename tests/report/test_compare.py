@@ -17,9 +17,9 @@ from thinned.report import (
     read_run,
     write_compare_page,
 )
-from thinned.report._compare_figures import curves, differences, means
-from thinned.report._refused import STATUS_NAME
-from thinned.report._table import state
+from thinned.report._comparison.table import state
+from thinned.report._pages.compare_figures import curves, differences, means
+from thinned.report._records.refused import STATUS_NAME
 
 BETTER = {
     "none": {1: 0.50, 2: 0.60, 3: 0.55, 4: 0.52},

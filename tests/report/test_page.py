@@ -18,15 +18,15 @@ from thinned.report import (
     write_compare_page,
     write_page,
 )
-from thinned.report._answer import answer
-from thinned.report._command import command
-from thinned.report._compare_figures import curves, differences, means
-from thinned.report._course import course, guess_mode, main_metric, train_key
-from thinned.report._figures import values
-from thinned.report._judge import judge
-from thinned.report._page import _sites, run_figures
-from thinned.report._palette import palette
-from thinned.report._render import json_for_script
+from thinned.report._pages.answer import answer
+from thinned.report._pages.command import command
+from thinned.report._pages.compare_figures import curves, differences, means
+from thinned.report._pages.figures import values
+from thinned.report._pages.judge import judge
+from thinned.report._pages.page import _sites, run_figures
+from thinned.report._pages.palette import palette
+from thinned.report._pages.render import json_for_script
+from thinned.report._records.course import course, guess_mode, main_metric, train_key
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>{{ 7*7 }}'
 

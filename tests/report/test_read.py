@@ -8,7 +8,7 @@ import thinned
 from helpers import records, tiny
 from thinned.callbacks import DropoutScheduler, OverfittingMonitor
 from thinned.report import MetricRow, Record, compare, exit_code, judge, read_run, write_page
-from thinned.report._answer import answer
+from thinned.report._pages.answer import answer
 from thinned.schedules import Linear
 
 

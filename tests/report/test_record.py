@@ -89,7 +89,7 @@ def test_without_an_end_it_runs_or_has_crashed(tmp_path, process, status):
 
 def test_a_process_that_the_kernel_hides_may_still_be_there(tmp_path, monkeypatch):
     RecordWriter(tmp_path).write("header", name="a", process=process_mark())
-    monkeypatch.setattr("thinned.report._process._began", lambda _: None)
+    monkeypatch.setattr("thinned.report._records.process._began", lambda _: None)
     assert read_record(tmp_path).status == "running"
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import thinned
 from thinned import find_sites
-from thinned.surgery._trace import trace
+from thinned.surgery._running.trace import trace
 
 
 def liveness(model, example_input):

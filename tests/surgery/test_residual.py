@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 import thinned
 from helpers.layer_contract import counting
 from thinned.layers import StochasticDepth
-from thinned.surgery._residual_hook import BlockDrop
+from thinned.surgery._inserting.residual_hook import BlockDrop
 
 BATCH, DIM = 6, 8
 

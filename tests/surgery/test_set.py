@@ -149,9 +149,9 @@ def test_a_site_with_two_names_is_one_and_answers_to_both():
 
 
 def test_a_third_party_class_is_one_row(monkeypatch):
-    from thinned.surgery import _known
+    from thinned.surgery._sites import known
 
-    monkeypatch.setattr(_known, "_RULES", list(_known._RULES))
+    monkeypatch.setattr(known, "_RULES", list(known._RULES))
 
     class Blur(nn.Module):
         strength = 0.25
@@ -163,7 +163,7 @@ def test_a_third_party_class_is_one_row(monkeypatch):
     ]
     assert set_rate(net, 0.5, kinds="drop_block") == 1
     assert net[0].strength == 0.5
-    _known._rules_of.clear()
+    known._rules_of.clear()
 
 
 @pytest.mark.parametrize(

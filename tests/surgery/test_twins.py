@@ -9,8 +9,8 @@ from torch import nn
 
 from thinned import ThinnedWarning, find_sites, layers, set_rate
 from thinned.surgery import compile_safe
-from thinned.surgery._compiled import Levels
-from thinned.surgery._twins import twin_of
+from thinned.surgery._compile.twins import twin_of
+from thinned.surgery._models.compiled import Levels
 
 
 class DropPath(nn.Module):

@@ -10,8 +10,9 @@ from torch import nn
 import thinned
 from helpers import changing
 from helpers.sampling import loop
-from thinned.uncertainty import _copies, _draw, mc_predict
-from thinned.uncertainty._fingerprint import fingerprint
+from thinned.uncertainty import mc_predict
+from thinned.uncertainty._cutting.fingerprint import fingerprint
+from thinned.uncertainty._drawing import copies, draw
 
 X = torch.randn(5, 6, generator=torch.Generator().manual_seed(3))
 
@@ -20,14 +21,14 @@ X = torch.randn(5, 6, generator=torch.Generator().manual_seed(3))
 def cuts(monkeypatch):
     """List the cuts of the forwards that give several samples."""
     seen = []
-    forward = _draw.forward
+    forward = draw.forward
 
     def noting(cut, model, x, rows, copies, start):
         output = forward(cut, model, x, rows, copies, start)
         seen.append((cut, copies))
         return output
 
-    monkeypatch.setattr(_draw, "forward", noting)
+    monkeypatch.setattr(draw, "forward", noting)
     return seen
 
 
@@ -287,13 +288,13 @@ def test_what_no_forward_reads_may_change(cuts):
 
 def test_a_model_that_is_another_at_every_call_is_not_tried_for_ever(cuts, monkeypatch):
     trials = []
-    tried = _copies._tried
-    monkeypatch.setattr(_copies, "_tried", lambda *given: (trials.append(1), tried(*given))[1])
+    tried = copies._tried
+    monkeypatch.setattr(copies, "_tried", lambda *given: (trials.append(1), tried(*given))[1])
     model = Scaled().eval()
     for value in range(30):
         model.scale = 1.0 + value
         assert samples(model).shape == (8, 5, 3)
-    assert len(trials) == _copies.MANY
+    assert len(trials) == copies.MANY
 
 
 def test_nothing_that_is_kept_keeps_a_model_alive():

@@ -13,9 +13,10 @@ import thinned
 from helpers.distribution import assert_same_distribution
 from helpers.sampling import Encoder, Functional, Recurrent, conv, loop
 from thinned import layers
-from thinned.uncertainty import _draw, mc_predict
-from thinned.uncertainty._cut import Crossing, Cut, RandomState, forward
-from thinned.uncertainty._flow import UnlikeShownError
+from thinned.uncertainty import mc_predict
+from thinned.uncertainty._cutting.cut import Crossing, Cut, RandomState, forward
+from thinned.uncertainty._cutting.flow import UnlikeShownError
+from thinned.uncertainty._drawing import draw
 
 
 def rows(*shape):
@@ -32,8 +33,8 @@ def cuts(monkeypatch):
         seen.append(cut)
         return output
 
-    monkeypatch.setattr(_draw, "forward", noting)
-    monkeypatch.setattr(_draw, "FLOPS_A_STEP", 10**9)  # nothing is worth following
+    monkeypatch.setattr(draw, "forward", noting)
+    monkeypatch.setattr(draw, "FLOPS_A_STEP", 10**9)  # nothing is worth following
     return seen
 
 
@@ -200,8 +201,8 @@ def test_the_beginning_runs_once_for_the_rows_and_the_rest_for_all_samples(cuts)
 @pytest.mark.parametrize(("chunk", "sizes"), [(1, []), (3, [3, 3, 3, 1]), (100, [10])])
 def test_chunks_bound_how_many_samples_a_forward_gives(chunk, sizes, monkeypatch, cuts):
     seen = []
-    noting = _draw.forward
-    monkeypatch.setattr(_draw, "forward", lambda *given: (seen.append(given[4]), noting(*given))[1])
+    noting = draw.forward
+    monkeypatch.setattr(draw, "forward", lambda *given: (seen.append(given[4]), noting(*given))[1])
     model = conv(tail=[nn.Dropout(0.5)]).eval()
     for _ in range(2):
         seen.clear()
@@ -406,13 +407,13 @@ def test_a_module_that_is_gone_is_noticed():
 def test_a_generator_goes_on_from_where_it_was_when_a_cut_fails(monkeypatch):
     """The samples are then those of a model that was never cut."""
     model, x = conv(nn.Dropout(0.5)).eval(), rows(4, 3, 8, 8)
-    monkeypatch.setattr(_draw, "FLOPS_A_STEP", 10**9)
+    monkeypatch.setattr(draw, "FLOPS_A_STEP", 10**9)
 
     def failing(*given):
         forward(*given)
         raise UnlikeShownError("after it has drawn")
 
-    monkeypatch.setattr(_draw, "forward", failing)
+    monkeypatch.setattr(draw, "forward", failing)
     found = mc_predict(model, x, 8, seed=3, keep_samples=True).samples
     torch.manual_seed(3)
     assert torch.allclose(found, loop(model, x, 8), atol=1e-6)

@@ -11,8 +11,8 @@ from helpers.distribution import assert_same_distribution
 from helpers.sampling import Encoder, Functional, Recurrent, conv, loop
 from thinned import layers
 from thinned.uncertainty import active_sites, mc_predict, sampling
-from thinned.uncertainty._draw import Draws
-from thinned.uncertainty._prefix import Recorder
+from thinned.uncertainty._cutting.prefix import Recorder
+from thinned.uncertainty._drawing.draw import Draws
 
 COUNT = 400
 
@@ -24,9 +24,9 @@ def rows(*shape):
 @pytest.fixture(autouse=True)
 def _worth(monkeypatch):
     """Share the beginning of tiny models as well, operator by operator: test_cut has the cuts."""
-    monkeypatch.setattr("thinned.uncertainty._copies.find_cut", lambda *_: None)
-    monkeypatch.setattr("thinned.uncertainty._draw.FLOPS_A_STEP", 0)
-    monkeypatch.setattr("thinned.uncertainty._draw.WORTH", 0.0)
+    monkeypatch.setattr("thinned.uncertainty._drawing.copies.find_cut", lambda *_: None)
+    monkeypatch.setattr("thinned.uncertainty._drawing.draw.FLOPS_A_STEP", 0)
+    monkeypatch.setattr("thinned.uncertainty._drawing.draw.WORTH", 0.0)
 
 
 def drawn(model, x, batched, count=COUNT):

@@ -10,7 +10,7 @@ from helpers import tiny
 from thinned import metrics
 from thinned.callbacks import MCDropout, RunRecord
 from thinned.report import read_record
-from thinned.uncertainty import _draw
+from thinned.uncertainty._drawing import draw
 
 BASES = pytest.mark.parametrize("namespace", tiny.NAMESPACES)
 
@@ -144,8 +144,8 @@ class Keeping(Steps):
 @BASES
 def test_later_batches_cost_one_forward_besides_the_plain_one(namespace, monkeypatch):
     cuts = []
-    forward = _draw.forward
-    monkeypatch.setattr(_draw, "forward", lambda *given: (cuts.append(1), forward(*given))[1])
+    forward = draw.forward
+    monkeypatch.setattr(draw, "forward", lambda *given: (cuts.append(1), forward(*given))[1])
     module, sizes = made(namespace, Keeping), []
     seen = Counting(sizes)
     module.net[0].register_forward_hook(seen)

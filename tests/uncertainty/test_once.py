@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from helpers.sampling import conv
 from thinned.uncertainty import active_sites, sampling
-from thinned.uncertainty._once import Once
+from thinned.uncertainty._cutting.once import Once
 
 
 def batches(seed=3):

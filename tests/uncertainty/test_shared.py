@@ -7,7 +7,7 @@ from torch import nn
 from helpers.sampling import DropPath, Encoder, Functional, Recurrent, conv
 from thinned import layers
 from thinned.uncertainty import batch_bald, epig, mc_predict
-from thinned.uncertainty._shared import Drawn, OneMask
+from thinned.uncertainty._drawing.shared import Drawn, OneMask
 
 
 def rows(*shape):
@@ -46,8 +46,8 @@ def shared(model, x, count=6, seed=1):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_row_has_the_same_masks_in_every_batch(name, once, monkeypatch):
     if once:
-        monkeypatch.setattr("thinned.uncertainty._draw.FLOPS_A_STEP", 0)
-        monkeypatch.setattr("thinned.uncertainty._draw.WORTH", 0.0)
+        monkeypatch.setattr("thinned.uncertainty._drawing.draw.FLOPS_A_STEP", 0)
+        monkeypatch.setattr("thinned.uncertainty._drawing.draw.WORTH", 0.0)
     make, x = MODELS[name]
     model = make().eval()
     together = shared(model, x)

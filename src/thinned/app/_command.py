@@ -39,7 +39,7 @@ def guarded(action: Callable[[], int]) -> int:
     try:
         return action()
     except (OSError, ImportError, TypeError, ValueError) as error:
-        from thinned.report._data import clean
+        from thinned.report._records.data import clean
 
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             traceback.print_exception(error)

@@ -23,10 +23,10 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from thinned._log import logger
 from thinned.callbacks import RunRecord
-from thinned.callbacks._lightning import all_callbacks
-from thinned.callbacks._monitor_keys import IN_CODE
+from thinned.callbacks._lightning.trainer import all_callbacks
+from thinned.callbacks._monitor.keys import IN_CODE
 from thinned.report._format import from_here
-from thinned.report._secrets import without_secrets
+from thinned.report._records.secrets import without_secrets
 
 from ._build import build, build_all
 from ._errors import ConfigError

@@ -10,7 +10,7 @@ from typing import Any
 
 from thinned._errors import ThinnedWarning
 from thinned._log import is_first_rank
-from thinned.report._secrets import overrides_without_secrets
+from thinned.report._records.secrets import overrides_without_secrets
 
 from ._errors import one_line
 

@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 
 from thinned._log import logger
 from thinned.report._format import from_here, short
-from thinned.report._process import process_lives, process_mark
-from thinned.report._secrets import overrides_without_secrets
+from thinned.report._records.process import process_lives, process_mark
+from thinned.report._records.secrets import overrides_without_secrets
 
 from ._errors import ConfigError
 from ._study_space import check_space, is_grid, overrides, points_left

@@ -4,8 +4,8 @@ from ._dropout_scheduler import DropoutScheduler as DropoutScheduler
 from ._layer_insert import LayerInsert as LayerInsert
 from ._layer_swap import LayerSwap as LayerSwap
 from ._mc_dropout import MCDropout as MCDropout
-from ._monitor import OverfittingMonitor as OverfittingMonitor
-from ._progress import ProgressMetrics as ProgressMetrics
+from ._overfitting_monitor import OverfittingMonitor as OverfittingMonitor
+from ._progress_metrics import ProgressMetrics as ProgressMetrics
 from ._random_state import RandomState as RandomState
 from ._regularize import regularize as regularize
 from ._run_record import RunRecord as RunRecord

@@ -10,22 +10,22 @@ from thinned._checks import check_rate
 from thinned._log import logger
 from thinned.schedules import Linear, Step, as_profile
 from thinned.surgery import as_patterns
-from thinned.surgery._site_list import checked_kinds
+from thinned.surgery._sites.site_list import checked_kinds
 
-from . import _probe_lightning as inside
-from ._adaptive_law import AdaptiveLaw, AdaptiveState
-from ._adaptive_row import seen_by, tell
-from ._groups import make_groups
-from ._highest import highest as highest_for
-from ._lightning import may_stop_early, planned_passes, progress, renews_batch_norm
-from ._monitor_keys import in_front
-from ._probe_asked import checked_monitor
-from ._ranks import decorrelate
-from ._rate_callback import RateCallback
-from ._replay import replay
-from ._state import plain_state, reading
-from ._temperature import Temperature
-from ._two_losses import TwoLosses
+from ._adaptive.highest import highest as highest_for
+from ._adaptive.law import AdaptiveLaw, AdaptiveState
+from ._adaptive.replay import replay
+from ._adaptive.row import seen_by, tell
+from ._adaptive.temperature import Temperature
+from ._adaptive.two_losses import TwoLosses
+from ._lightning.ranks import decorrelate
+from ._lightning.state import plain_state, reading
+from ._lightning.trainer import may_stop_early, planned_passes, progress, renews_batch_norm
+from ._monitor.keys import in_front
+from ._probe import lightning as inside
+from ._probe.asked import checked_monitor
+from ._rates.callback import RateCallback
+from ._rates.groups import make_groups
 
 
 class AdaptiveDropout(RateCallback):

@@ -15,8 +15,8 @@ from thinned.diagnosis import Finding, all_rules, diagnose
 from thinned.schedules import Schedule
 
 from ._example import first_rows, inputs_of, no_logging, runnable_part
-from ._lightning import all_callbacks
-from ._rate_callback import RateCallback
+from ._lightning.trainer import all_callbacks
+from ._rates.callback import RateCallback
 
 ROWS = 64
 

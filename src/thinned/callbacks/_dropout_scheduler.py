@@ -11,15 +11,15 @@ from thinned._errors import ThinnedWarning
 from thinned._log import logger
 from thinned.schedules import Schedule, as_profile, as_schedule
 from thinned.surgery import as_patterns
-from thinned.surgery._site_list import checked_kinds
+from thinned.surgery._sites.site_list import checked_kinds
 
-from ._clock import Clock
-from ._groups import make_groups
-from ._lightning import progress
-from ._plan import Progress
-from ._ranks import decorrelate
-from ._rate_callback import RateCallback, as_length
-from ._state import plain_state, read_state
+from ._lightning.clock import Clock
+from ._lightning.plan import Progress
+from ._lightning.ranks import decorrelate
+from ._lightning.state import plain_state, read_state
+from ._lightning.trainer import progress
+from ._rates.callback import RateCallback, as_length
+from ._rates.groups import make_groups
 
 
 class DropoutScheduler(RateCallback):

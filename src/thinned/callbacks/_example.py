@@ -9,10 +9,10 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from thinned.surgery._run_example import as_arguments, evaluated, fresh, run_example
+from thinned.surgery._running.run_example import as_arguments, evaluated, fresh, run_example
 
-from ._generators_found import isolated
-from ._probe_data import is_indexable, loader_over
+from ._generators.found import isolated
+from ._probe.data import is_indexable, loader_over
 
 SAMPLES = 4
 

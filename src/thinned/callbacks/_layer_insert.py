@@ -9,7 +9,7 @@ from thinned._checks import check_rate
 from thinned._log import logger
 from thinned.surgery import Edit, as_patterns, insert
 
-from ._edits import EditCallback
+from ._edits.callback import EditCallback
 from ._example import training_example
 
 

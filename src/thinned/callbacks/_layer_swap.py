@@ -9,7 +9,7 @@ from thinned._checks import check_rate
 from thinned._log import logger
 from thinned.surgery import Edit, as_patterns, swap
 
-from ._edits import EditCallback
+from ._edits.callback import EditCallback
 
 
 class LayerSwap(EditCallback):

@@ -12,9 +12,10 @@ from torch.utils.hooks import RemovableHandle
 
 from thinned._checks import check_choice, check_count, one_or_many
 from thinned._errors import NoEffectError
-from thinned.callbacks._lightning import all_callbacks
 from thinned.callbacks._mc_scores import Scores, target_of
 from thinned.uncertainty import Prediction, active_sites, mc_predict, sampling
+
+from ._lightning.trainer import all_callbacks
 
 STAGES = ("predict", "test", "validate")
 MASKS = ("row", "batch", "pass")

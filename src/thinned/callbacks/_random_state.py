@@ -7,11 +7,11 @@ import pytorch_lightning as pl
 
 from thinned._errors import ThinnedWarning
 
-from ._generators import capture, of_data, restore
-from ._lightning import data_loaders, is_stopped_by_error
-from ._ranks import decorrelate, gathered, mark_decorrelated
-from ._resumption import begin_epoch_anew, resumption
-from ._state import plain_state, read_state
+from ._generators.states import capture, of_data, restore
+from ._lightning.ranks import decorrelate, gathered, mark_decorrelated
+from ._lightning.resumption import begin_epoch_anew, resumption
+from ._lightning.state import plain_state, read_state
+from ._lightning.trainer import data_loaders, is_stopped_by_error
 
 
 class RandomState(pl.Callback):

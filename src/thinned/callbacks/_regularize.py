@@ -10,12 +10,12 @@ from thinned._errors import NoEffectError
 from thinned._log import logger
 from thinned.schedules import Proportional, Uniform, as_schedule
 from thinned.surgery import Edit, Site, find_sites, insert
-from thinned.surgery._table import fold
+from thinned.surgery._sites.table import fold
 
 from ._dropout_scheduler import DropoutScheduler
-from ._edits import EditCallback
+from ._edits.callback import EditCallback
 from ._example import training_example
-from ._monitor import OverfittingMonitor
+from ._overfitting_monitor import OverfittingMonitor
 
 _NAMED = 6  # places that a line has room for
 _NO_PLACE = (

@@ -13,10 +13,10 @@ import pytorch_lightning as pl
 from thinned._checks import check_path
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
-from thinned.callbacks import _collect as collect
-from thinned.callbacks import _identity as identity
-from thinned.callbacks._guard import never_kills
+from thinned.callbacks._record import collect, identity
 from thinned.report import RecordWriter
+
+from ._record.guard import never_kills
 
 RATE_ROWS = 200
 SITE_ROWS = 60

@@ -12,11 +12,11 @@ from thinned._checks import check_number
 from thinned._log import logger
 from thinned.schedules import as_schedule
 from thinned.surgery import RateScale, Site, SiteList, as_patterns, chosen
-from thinned.surgery._site_list import checked_kinds
+from thinned.surgery._sites.site_list import checked_kinds
 
-from ._groups import sampled
-from ._lightning import progress
-from ._rate_callback import RateCallback, as_length
+from ._lightning.trainer import progress
+from ._rates.callback import RateCallback, as_length
+from ._rates.groups import sampled
 
 
 class ScaleRates(RateCallback):

@@ -8,9 +8,10 @@ import pytorch_lightning as pl
 
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
-from thinned.callbacks import _collect as collect
-from thinned.callbacks._guard import never_kills
+from thinned.callbacks._record import collect
 from thinned.report import RateRow, coloured, heat
+
+from ._record.guard import never_kills
 
 STEP = "trainer/global_step"  # the axis of Lightning's WandbLogger
 PATTERNS = dict.fromkeys(

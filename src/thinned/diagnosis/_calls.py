@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from thinned.surgery import _sources
+from thinned.surgery._models import sources
 
 DROPS = tuple(
     getattr(functional, name)
@@ -69,7 +69,7 @@ class Found:
 def calls(module: nn.Module) -> Iterator[Found]:
     """The calls in all methods that a module's forward may run; torch's own classes have none."""
     overridden: set[str] = set()
-    for cls in _sources.own_classes(module):
+    for cls in sources.own_classes(module):
         found = _calls_of(cls)
         yield from (call for call in found if call.method not in overridden)
         overridden |= _overrides(cls)
@@ -77,14 +77,14 @@ def calls(module: nn.Module) -> Iterator[Found]:
 
 def is_reachable(found: Found, module: nn.Module) -> bool:
     """Say whether a call stands in a method that forward, or a step of Lightning's, comes to."""
-    methods = {name for cls in _sources.own_classes(module) for name in _reached_in(cls)}
+    methods = {name for cls in sources.own_classes(module) for name in _reached_in(cls)}
     return found.method in methods
 
 
 @functools.lru_cache(maxsize=2048)
 def _reached_in(cls: type) -> frozenset[str]:
-    source = _sources.class_source(cls)
-    methods = {} if source is None else {m.name: m for m in _sources.running_methods(source)}
+    source = sources.class_source(cls)
+    methods = {} if source is None else {m.name: m for m in sources.running_methods(source)}
     waiting, reached = [name for name in ENTRANCES if name in methods], set(ENTRANCES)
     while waiting:
         for node in ast.walk(methods[waiting.pop()]):
@@ -98,18 +98,18 @@ def _reached_in(cls: type) -> frozenset[str]:
 @functools.lru_cache(maxsize=2048)
 def _overrides(cls: type) -> frozenset[str]:
     """The methods of a class that do not go on to the same method of its bases."""
-    source = _sources.class_source(cls)
-    methods = [] if source is None else list(_sources.running_methods(source))
+    source = sources.class_source(cls)
+    methods = [] if source is None else list(sources.running_methods(source))
     return frozenset(m.name for m in methods if "super()" not in ast.unparse(m))
 
 
 @functools.lru_cache(maxsize=2048)
 def _calls_of(cls: type) -> tuple[Found, ...]:
-    source = _sources.class_source(cls)
+    source = sources.class_source(cls)
     if source is None:
         return ()
-    file = Path(_sources.file_of(cls)).name
-    names = _sources.globals_of(cls)
+    file = Path(sources.file_of(cls)).name
+    names = sources.globals_of(cls)
     found: list[Found] = []
 
     def visit(node: ast.AST, parent: ast.AST, method: str, guarded: bool) -> None:
@@ -124,7 +124,7 @@ def _calls_of(cls: type) -> tuple[Found, ...]:
         for child in ast.iter_child_nodes(node):
             visit(child, node, method, guarded)
 
-    for method in _sources.running_methods(source):
+    for method in sources.running_methods(source):
         visit(method, source, method.name, guarded=False)
     return tuple(found)
 

@@ -15,7 +15,7 @@ from thinned.diagnosis import _sequence, _trace
 from thinned.diagnosis._flow import Flow
 from thinned.diagnosis._neutral import untouched
 from thinned.surgery import Site, SiteList, find_sites, walk
-from thinned.surgery._run_example import Arguments, as_arguments, fresh
+from thinned.surgery._running.run_example import Arguments, as_arguments, fresh
 
 TORCH_MODULES = "torch.nn."
 OF_TORCH = frozenset(vars(nn.Module()))

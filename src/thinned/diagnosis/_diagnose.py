@@ -13,7 +13,7 @@ from thinned.diagnosis import rules as rules_package
 from thinned.diagnosis._context import Context
 from thinned.diagnosis._finding import Finding, by_severity
 from thinned.diagnosis._rule import RULES, Rule
-from thinned.surgery._editable import require_module
+from thinned.surgery._edits.editable import require_module
 
 SHOWN = 4
 

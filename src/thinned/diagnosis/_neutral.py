@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from thinned.surgery import _state
+from thinned.surgery._running import state
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def untouched(model: nn.Module, hidden: Iterable[nn.Module], inputs: Any) -> Ite
     """
     with contextlib.ExitStack() as stack:
         for root in (model, *hidden):
-            stack.enter_context(_state.untouched(root, inputs))
+            stack.enter_context(state.untouched(root, inputs))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         yield

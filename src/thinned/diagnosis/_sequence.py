@@ -6,7 +6,7 @@ from torch import nn
 
 from thinned.diagnosis import _ops
 from thinned.diagnosis._flow import Flow, Node
-from thinned.surgery._structure import is_plain_sequential
+from thinned.surgery._models.structure import is_plain_sequential
 
 OPS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.AlphaDropout, "alpha_dropout"),

@@ -6,7 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from thinned.surgery._attributes import (
+from ._compile.twins import twin_of
+from ._edits.editable import require_module
+from ._models.compiled import burnt_in, compiled_parts, levels_for
+from ._models.paths import skipped, walk
+from ._models.patterns import EVERYTHING
+from ._models.sources import line_of
+from ._sites.attributes import (
     config_sites,
     float_sites,
     follow,
@@ -15,19 +21,13 @@ from thinned.surgery._attributes import (
     is_rate,
     placeholder_sites,
 )
-from thinned.surgery._compiled import burnt_in, compiled_parts, levels_for
-from thinned.surgery._editable import require_module
-from thinned.surgery._functional import OutOfReach
-from thinned.surgery._known import rules_of
-from thinned.surgery._live import check_live
-from thinned.surgery._paths import skipped, walk
-from thinned.surgery._patterns import EVERYTHING
-from thinned.surgery._reads import ClassReads, names_read_by_functions, reads_of
-from thinned.surgery._site import KINDS, PLACEHOLDER, Site
-from thinned.surgery._site_list import SiteList
-from thinned.surgery._sources import line_of
-from thinned.surgery._twins import twin_of
-from thinned.surgery._widths import width_into, widths
+from ._sites.functional import OutOfReach
+from ._sites.known import rules_of
+from ._sites.live import check_live
+from ._sites.reads import ClassReads, names_read_by_functions, reads_of
+from ._sites.site import KINDS, PLACEHOLDER, Site
+from ._sites.site_list import SiteList
+from ._sites.widths import width_into, widths
 
 
 def find_sites(

@@ -7,22 +7,23 @@ from torch import nn
 
 from thinned._checks import check_rate
 from thinned._errors import NoEffectError
-from thinned.surgery._acting import acting
-from thinned.surgery._changes import Change
-from thinned.surgery._edit import Edit
-from thinned.surgery._editable import editable
-from thinned.surgery._flow import record
-from thinned.surgery._insert_after import plan_after
-from thinned.surgery._insert_blocks import drop_blocks, find_blocks
-from thinned.surgery._insert_layers import AUTO, Chosen, hooks
-from thinned.surgery._keys import Key
-from thinned.surgery._patterns import EVERYTHING
-from thinned.surgery._placement import NO_TRACE, Plan
-from thinned.surgery._placement_flow import plan_by_flow
-from thinned.surgery._placement_structure import plan_by_structure
-from thinned.surgery._places import Scope, holdings, places
-from thinned.surgery._run_example import as_arguments, evaluated
-from thinned.surgery._structure import is_chain
+
+from ._edits.changes import Change
+from ._edits.edit import Edit
+from ._edits.editable import editable
+from ._inserting.acting import acting
+from ._inserting.after import plan_after
+from ._inserting.blocks import drop_blocks, find_blocks
+from ._inserting.layers import AUTO, Chosen, hooks
+from ._inserting.placement import NO_TRACE, Plan
+from ._inserting.placement_flow import plan_by_flow
+from ._inserting.placement_structure import plan_by_structure
+from ._models.keys import Key
+from ._models.patterns import EVERYTHING
+from ._models.places import Scope, holdings, places
+from ._models.structure import is_chain
+from ._running.flow import record
+from ._running.run_example import as_arguments, evaluated
 
 USUAL = 0.1  # the rate where nobody gives one
 

@@ -7,10 +7,11 @@ from torch import nn
 
 from thinned._checks import check_number
 from thinned._errors import NoEffectError
-from thinned.surgery._patterns import EVERYTHING
 from thinned.surgery._set import chosen
-from thinned.surgery._site import Site
-from thinned.surgery._site_list import SiteList
+
+from ._models.patterns import EVERYTHING
+from ._sites.site import Site
+from ._sites.site_list import SiteList
 
 
 class RateScale:

@@ -8,11 +8,12 @@ from torch import nn
 from thinned._checks import check_rate, shown
 from thinned._errors import ThinnedWarning
 from thinned._log import logger
-from thinned.surgery._compile_safe import compile_safe
 from thinned.surgery._find import find_sites
-from thinned.surgery._patterns import EVERYTHING, as_patterns
-from thinned.surgery._site import Site
-from thinned.surgery._site_list import SiteList, no_sites
+
+from ._compile.compile_safe import compile_safe
+from ._models.patterns import EVERYTHING, as_patterns
+from ._sites.site import Site
+from ._sites.site_list import SiteList, no_sites
 
 
 def set_rate(

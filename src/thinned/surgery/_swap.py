@@ -9,16 +9,17 @@ from torch import nn
 from thinned._checks import check_rate
 from thinned._errors import NoEffectError
 from thinned.layers._stochastic_depth import StochasticDepth
-from thinned.surgery._changes import Change, Exchanged
-from thinned.surgery._edit import Edit
-from thinned.surgery._editable import editable
-from thinned.surgery._hand_over import same_state
-from thinned.surgery._keys import Key, key_matches, none_of
-from thinned.surgery._patterns import EVERYTHING
-from thinned.surgery._places import Place, Scope, places
-from thinned.surgery._structure import output_layer
-from thinned.surgery._swap_rules import never_called, readers_of_rates, refusal
-from thinned.surgery._swap_values import Policy, Value, as_value
+
+from ._edits.changes import Change, Exchanged
+from ._edits.edit import Edit
+from ._edits.editable import editable
+from ._edits.hand_over import same_state
+from ._models.keys import Key, key_matches, none_of
+from ._models.patterns import EVERYTHING
+from ._models.places import Place, Scope, places
+from ._models.structure import output_layer
+from ._swapping.rules import never_called, readers_of_rates, refusal
+from ._swapping.values import Policy, Value, as_value
 
 
 def swap(

@@ -4,9 +4,9 @@ from ._acquisition import epig as epig
 from ._conformal import conformal_sets as conformal_sets
 from ._conformal import conformal_threshold as conformal_threshold
 from ._ensemble import ensemble_predict as ensemble_predict
+from ._forwards.sampling import active_sites as active_sites
+from ._forwards.sampling import sampling as sampling
 from ._predict import mc_predict as mc_predict
 from ._prediction import Moments as Moments
 from ._prediction import Prediction as Prediction
-from ._sampling import active_sites as active_sites
-from ._sampling import sampling as sampling
 from ._temperature import fit_temperature as fit_temperature

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from thinned._checks import check_number
-from thinned.uncertainty._output import check_target
+
+from ._forwards.output import check_target
 
 
 def conformal_threshold(probabilities: Tensor, target: Tensor, alpha: float = 0.1) -> float:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from thinned._errors import NoEffectError
-from thinned.surgery._trace import call
-from thinned.uncertainty._inputs import Inputs
-from thinned.uncertainty._output import check_values
+from thinned.surgery._running.trace import call
 from thinned.uncertainty._prediction import Moments, Prediction, is_logits
-from thinned.uncertainty._sampling import sampling
+
+from ._forwards.inputs import Inputs
+from ._forwards.output import check_values
+from ._forwards.sampling import sampling
 
 
 def ensemble_predict(

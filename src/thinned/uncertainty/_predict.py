@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from thinned._checks import check_choice, check_count
 from thinned._errors import NoEffectError
 from thinned._generators import generators_kept
-from thinned.uncertainty._draw import Draws
-from thinned.uncertainty._fingerprint import fingerprint
-from thinned.uncertainty._output import check_values
 from thinned.uncertainty._prediction import Moments, Prediction, is_logits
-from thinned.uncertainty._sampling import known_sites, sampling
-from thinned.uncertainty._shared_draws import SharedDraws
+
+from ._cutting.fingerprint import fingerprint
+from ._drawing.draw import Draws
+from ._drawing.shared_draws import SharedDraws
+from ._forwards.output import check_values
+from ._forwards.sampling import known_sites, sampling
 
 MASKS = ("row", "batch")
 ROUNDING = 1000  # steps between two numbers that copies in one batch may be apart, masks or not

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
-from thinned.uncertainty._output import check_target
+from ._forwards.output import check_target
 
 
 def fit_temperature(logits: Tensor, target: Tensor) -> float:

@@ -8,7 +8,7 @@ from thinned.diagnosis._context import Context, drops, has_parameters
 from thinned.diagnosis._rule import Hit, rule
 from thinned.layers._rate import RateLayer
 from thinned.surgery import Site, walk
-from thinned.surgery._compiled import is_compiled
+from thinned.surgery._models.compiled import is_compiled
 
 
 def _host(context: Context, site: Site) -> nn.Module | None:

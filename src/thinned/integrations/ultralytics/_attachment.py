@@ -20,7 +20,7 @@ from thinned.integrations.ultralytics._probe import Probe
 from thinned.metrics import Verdict
 from thinned.schedules import Schedule
 from thinned.surgery import Edit, SiteList, find_sites
-from thinned.surgery._changes import Hooked
+from thinned.surgery._edits.changes import Hooked
 
 #: What Ultralytics calls, in the order of a training; each is a method of `Attachment`.
 EVENTS = (

@@ -10,8 +10,8 @@ from thinned._errors import NoEffectError
 from thinned.layers import DropPath, RateLayer, StochasticDepth
 from thinned.layers import variant as find_variant
 from thinned.surgery import as_patterns, find_sites, matches
-from thinned.surgery._insert_layers import Chosen
-from thinned.surgery._inserted import AfterOutput, BeforeInput, Inserted, on_tensor
+from thinned.surgery._edits.inserted import AfterOutput, BeforeInput, Inserted, on_tensor
+from thinned.surgery._inserting.layers import Chosen
 
 #: Class -> the children whose output is added to the block's input, and the flag that says whether
 #: it is (``None``: it always is). A subclass is known by its base.

@@ -14,9 +14,9 @@ from thinned._generators import generators_kept
 from thinned.integrations.ultralytics._attachment import unwrapped
 from thinned.integrations.ultralytics._places import find_places, layer_of, nothing_found
 from thinned.surgery import Edit, Site, as_patterns, find_sites
-from thinned.surgery._changes import Hooked
+from thinned.surgery._edits.changes import Hooked
 from thinned.uncertainty import sampling
-from thinned.uncertainty._once import Once
+from thinned.uncertainty._cutting.once import Once
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Edits of the model that callbacks make, and what became of them."""

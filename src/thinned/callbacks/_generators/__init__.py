@@ -1,0 +1,1 @@
+"""Random generators of all libraries: found, read and put back."""

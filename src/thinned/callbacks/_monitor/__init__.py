@@ -1,0 +1,1 @@
+"""The parts of `OverfittingMonitor` beside the probe: keys, rows, what is shown."""

@@ -1,0 +1,1 @@
+"""What `RunRecord` and `WandbDashboard` write down of a run."""

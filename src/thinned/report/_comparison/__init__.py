@@ -1,0 +1,1 @@
+"""The comparison of runs: arms, statistics, words, its page."""

@@ -1,0 +1,1 @@
+"""Records: written, found and read, ours and those of other loggers."""

@@ -1,0 +1,1 @@
+"""Compiled models: rates that move there without a recompilation."""

@@ -1,0 +1,1 @@
+"""Edits: the changes themselves, and how they are undone."""

@@ -1,0 +1,1 @@
+"""Models as they are built: names, patterns, places, structure and source."""

@@ -1,0 +1,1 @@
+"""Models as they run: once, on an example, without a trace."""

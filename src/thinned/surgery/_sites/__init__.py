@@ -1,0 +1,1 @@
+"""Sites: the places of a model that hold a rate, and what is known of each."""

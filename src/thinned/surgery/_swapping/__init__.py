@@ -1,0 +1,1 @@
+"""The parts of `swap`: what may be swapped, and for what."""

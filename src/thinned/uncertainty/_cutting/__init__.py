@@ -1,0 +1,1 @@
+"""Forwards that are cut before their first mask, so that what comes before is computed once."""

@@ -1,0 +1,1 @@
+"""How samples are drawn: which sites are on, which rows share a forward."""
