@@ -149,7 +149,7 @@ def test_a_site_with_two_names_is_one_and_answers_to_both():
 
 
 def test_a_third_party_class_is_one_row(monkeypatch):
-    from thinned.surgery._sites import known
+    from thinned.surgery._models import known
 
     monkeypatch.setattr(known, "_RULES", list(known._RULES))
 

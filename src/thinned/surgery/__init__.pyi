@@ -2,6 +2,7 @@ from ._compile.compile_safe import compile_safe as compile_safe
 from ._edits.edit import Edit as Edit
 from ._find import find_sites as find_sites
 from ._insert import insert as insert
+from ._models.known import register_site as register_site
 from ._models.paths import walk as walk
 from ._models.patterns import as_patterns as as_patterns
 from ._models.patterns import group_name as group_name
@@ -11,7 +12,6 @@ from ._scale import RateScale as RateScale
 from ._scale import scale_rates as scale_rates
 from ._set import chosen as chosen
 from ._set import set_rate as set_rate
-from ._sites.known import register_site as register_site
 from ._sites.site import Site as Site
 from ._sites.site_list import SiteList as SiteList
 from ._swap import swap as swap

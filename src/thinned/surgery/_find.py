@@ -9,6 +9,7 @@ from torch import nn
 from ._compile.twins import twin_of
 from ._edits.editable import require_module
 from ._models.compiled import burnt_in, compiled_parts, levels_for
+from ._models.known import KINDS, rules_of
 from ._models.paths import skipped, walk
 from ._models.patterns import EVERYTHING
 from ._models.sources import line_of
@@ -22,10 +23,9 @@ from ._sites.attributes import (
     placeholder_sites,
 )
 from ._sites.functional import OutOfReach
-from ._sites.known import rules_of
 from ._sites.live import check_live
 from ._sites.reads import ClassReads, names_read_by_functions, reads_of
-from ._sites.site import KINDS, PLACEHOLDER, Site
+from ._sites.site import PLACEHOLDER, Site
 from ._sites.site_list import SiteList
 from ._sites.widths import width_into, widths
 

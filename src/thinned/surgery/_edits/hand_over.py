@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from thinned.surgery._sites.known import rules_of
+from thinned.surgery._models.known import rules_of
 
 _HOOKS = (
     "_forward_hooks",

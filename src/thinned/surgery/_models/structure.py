@@ -6,8 +6,8 @@ from torch import nn
 
 from thinned.layers._axes import channel_dim
 from thinned.layers._rate import RateLayer
-from thinned.surgery._sites.known import rules_of
 
+from .known import rules_of
 from .paths import walk
 from .places import Place, places
 

@@ -8,10 +8,10 @@ from typing import Any, TypeGuard
 import torch
 from torch import nn
 
+from thinned.surgery._models.known import rules_of
 from thinned.surgery._models.sources import file_of, line_of_class
 
 from .functional import OutOfReach
-from .known import rules_of
 from .reads import Chain, ClassReads
 from .site import PLACEHOLDER, Site
 

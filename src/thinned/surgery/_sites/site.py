@@ -8,7 +8,6 @@ from thinned._checks import check_rate
 from thinned.surgery._models.compiled import Levels
 from thinned.surgery._models.patterns import WRAPPERS, any_matches
 
-KINDS = ("dropout", "drop_path", "drop_block", "layer_drop", "token_drop")
 PLACEHOLDER = "placeholder"
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, overload
 
 from thinned._checks import check_choice, nearest, one_or_many
 from thinned._errors import NoEffectError
+from thinned.surgery._models.known import KINDS
 from thinned.surgery._models.patterns import EVERYTHING, as_patterns, group_name, split_name
 
 from .functional import OutOfReach
-from .site import KINDS, PLACEHOLDER, Site
+from .site import PLACEHOLDER, Site
 from .table import as_text, renderable
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from thinned.surgery._models.known import KINDS
+
 from .functional import OutOfReach
-from .site import KINDS, PLACEHOLDER, Site
+from .site import PLACEHOLDER, Site
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

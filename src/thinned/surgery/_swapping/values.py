@@ -10,11 +10,11 @@ from torch import nn
 
 from thinned.layers._rate import RateLayer
 from thinned.layers._registry import VARIANTS, Variant, variant
+from thinned.surgery._models.known import rules_of
 from thinned.surgery._models.partial import taken_apart
 from thinned.surgery._models.places import Place
 from thinned.surgery._models.structure import neighbours
 from thinned.surgery._sites.attributes import is_rate
-from thinned.surgery._sites.known import rules_of
 
 Policy = Callable[[nn.Module], nn.Module | None]
 

@@ -18,9 +18,9 @@ from torch.utils._pytree import tree_map
 
 from thinned.surgery._running.trace import call
 from thinned.uncertainty._forwards.output import output_of
+from thinned.uncertainty._forwards.rows import tensors
 
 from .flow import UnlikeShownError
-from .prefix import tensors
 
 
 @dataclass(frozen=True)

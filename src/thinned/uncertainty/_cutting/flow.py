@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from thinned.uncertainty._forwards.output import output_of
+from thinned.uncertainty._forwards.rows import tensors
 
-from .prefix import Operator, flops_of, is_composite, is_random, tensors
+from .prefix import Operator, flops_of, is_composite, is_random
 
 _OF_VALUES = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 INPUT = -1  # in the place of an operator's number

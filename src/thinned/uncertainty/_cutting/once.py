@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from thinned._log import logger
+from thinned.uncertainty._forwards.rows import tensors
 
 from .cut import RandomState
-from .prefix import Peeks, Recorder, tensors
+from .prefix import Peeks, Recorder
 from .replay import Replay
 
 T = TypeVar("T")

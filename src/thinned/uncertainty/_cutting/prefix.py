@@ -19,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
+from thinned.uncertainty._forwards.rows import tensors
+
 Operator = Any  # torch._ops.OpOverload, whose module is private
 Shape = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -181,17 +183,6 @@ FORGOTTEN = object()
 
 def _forget(value: Any) -> Any:
     return FORGOTTEN if isinstance(value, Tensor) else value
-
-
-def tensors(value: Any) -> list[Tensor]:
-    """Return the tensors in what an operator or a module is given, or returns."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [tensor for each in value for tensor in tensors(each)]
 
 
 def is_random(func: Operator, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from thinned.uncertainty._forwards.rows import tensors
+
 from .flow import INPUT, UnlikeShownError
 from .prefix import (
     DETACH,
@@ -17,7 +19,6 @@ from .prefix import (
     Shape,
     is_composite,
     is_random,
-    tensors,
 )
 
 

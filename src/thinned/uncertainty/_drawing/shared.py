@@ -14,10 +14,10 @@ from thinned.surgery._running.run_example import fresh
 from thinned.surgery._running.state import own_generators_kept
 from thinned.surgery._running.trace import call
 from thinned.uncertainty._cutting.flow import UnlikeShownError
-from thinned.uncertainty._cutting.prefix import Operator, is_composite, is_random, tensors
+from thinned.uncertainty._cutting.prefix import Operator, is_composite, is_random
 from thinned.uncertainty._forwards.kept import Kept
 from thinned.uncertainty._forwards.output import output_of
-from thinned.uncertainty._forwards.rows import are_equal, is_pair, joined, two_rows
+from thinned.uncertainty._forwards.rows import are_equal, is_pair, joined, tensors, two_rows
 from thinned.uncertainty._forwards.sampling import sampling
 
 

@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thinned.uncertainty._cutting.prefix import tensors
-
 from .output import output_of
+from .rows import tensors
 
 
 class Inputs:

@@ -7,6 +7,17 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
 
+def tensors(value: Any) -> list[Tensor]:
+    """Return the tensors in what an operator or a module is given, or returns."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [tensor for each in value for tensor in tensors(each)]
+
+
 def rows_of(x: Any) -> int:
     """Return the size that all tensors of an input share in their first dimension, else 0."""
     leaves = [x] if isinstance(x, Tensor) else tree_flatten(x)[0]

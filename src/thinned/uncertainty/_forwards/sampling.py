@@ -13,10 +13,10 @@ from torch import nn
 from thinned._errors import NoEffectError, ThinnedWarning
 from thinned.surgery import Site, SiteList, as_patterns, find_sites
 from thinned.surgery._edits.inserted import Inserted, inserted_hooks
+from thinned.surgery._models.known import _RULES as RULES
 from thinned.surgery._models.paths import walk
 from thinned.surgery._models.patterns import EVERYTHING
 from thinned.surgery._sites.attributes import follow
-from thinned.surgery._sites.known import _RULES as RULES
 from thinned.surgery._sites.reads import reads_of
 from thinned.surgery._sites.site_list import no_sites
 

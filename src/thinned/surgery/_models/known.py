@@ -8,7 +8,7 @@ from torch import nn
 
 from thinned._checks import check_choice, shown
 
-from .site import KINDS
+KINDS = ("dropout", "drop_path", "drop_block", "layer_drop", "token_drop")
 
 
 @dataclasses.dataclass(frozen=True)
