@@ -1,6 +1,7 @@
 """OverfittingMonitor: what it logs, where it is seen, and what it says of wrong configurations."""
 
 import logging
+import sys
 
 import pytest
 import torch
@@ -294,7 +295,7 @@ def test_verdict_as_text_in_tensorboard(plain, tmp_path):
     assert "overfit/gap/val_loss" in events.Tags()["scalars"]
 
 
-def test_summary_and_plot(plain, caplog):
+def test_summary_and_plot(plain, caplog, monkeypatch):
     monitor = OverfittingMonitor("val_loss", probe=1.0)
     assert monitor.summary() == "Nothing was measured yet."
     with pytest.raises(ValueError, match="train with the monitor first"):
@@ -313,6 +314,9 @@ def test_summary_and_plot(plain, caplog):
     assert figure is ax.figure
     assert monitor.plot(ax)[1] is ax
     assert monitor.seconds > 0.0
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'thinned\[plot\]'"):
+        monitor.plot()
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,17 @@ def test_a_first_state_of_a_wrong_batch_is_refused_as_torch_refuses_it(kind, bas
                 layer.train(training)(given, (h, h) if base == "LSTM" else h)
 
 
+@pytest.mark.parametrize("options", [{}, {"mode": "sample"}])
+@pytest.mark.parametrize("base", BASES)
+def test_a_sequence_without_steps_is_refused_as_torch_refuses_it(base, options):
+    empty = torch.randn(0, 3, 6)
+    with pytest.raises(RuntimeError) as torchs:
+        build("Variational", base, p=0.4).eval()(empty)
+    with pytest.raises(RuntimeError, match="sequence length") as ours:
+        build("Variational", base, p=0.4, **options)(empty)
+    assert str(ours.value) == str(torchs.value)
+
+
 @pytest.mark.parametrize("base", BASES)
 def test_a_first_state_of_a_wrong_rank_is_refused_as_torch_refuses_it(base):
     layer = build("Variational", base, p=0.4, batch_first=True)

@@ -115,6 +115,9 @@ def enter(layer: nn.RNNBase, x: Tensor | PackedSequence, hx: Any) -> tuple[Steps
     layer.check_input(data, sizes)
     turned = sizes is None and layer.batch_first
     steps = Steps(data.transpose(0, 1) if turned else data, sizes)
+    if not len(steps.data):  # the kernel's own words; going step by step it is never asked
+        msg = "Expected sequence length to be larger than 0 in RNN"
+        raise RuntimeError(msg)
     if hx is None:
         count = layer.num_layers * (2 if layer.bidirectional else 1)
         zeros = steps.data.new_zeros

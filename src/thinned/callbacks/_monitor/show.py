@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from thinned._log import logger
 from thinned.callbacks._lightning.trainer import all_callbacks
 from thinned.metrics._verdict import VERDICTS, Verdict
+from thinned.schedules._base import pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +53,8 @@ def plot(
     if not history or monitor is None:
         msg = "Expected a history to draw, got none: train with the monitor first."
         raise ValueError(msg)
-    import matplotlib.pyplot as plt
-
     if ax is None:
-        _, ax = plt.subplots()
+        _, ax = pyplot().subplots()
     figure = ax.get_figure(root=True)
     if figure is None:
         msg = "Expected `ax` to be in a figure, got one that was removed."
