@@ -6,6 +6,7 @@ import re
 import _adaptive_picture as picture
 from _adaptive_methods import METHODS
 from _adaptive_scores import SCALED, TaskScores, judge, load, summarize
+from _adaptive_summary import summarized
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "evidence" / "adaptive.md"
 OURS = "adaptive"
@@ -30,7 +31,7 @@ def show(folder: pathlib.Path, names: list[str], sweep: int) -> None:
 
 
 def write(folder: pathlib.Path, names: list[str], kind: str, sweep: int) -> None:
-    """Put the tables of a set of tasks into the page; of the ten its pictures too."""
+    """Put the tables of a set of tasks into the page, and its summary; of the ten pictures too."""
     tasks = read(folder, names)
     text = PAGE.read_text()
     for name, table in ((f"{kind}, tasks", of_tasks(tasks)), (kind, of_methods(tasks, sweep))):
@@ -38,7 +39,7 @@ def write(folder: pathlib.Path, names: list[str], kind: str, sweep: int) -> None
         text = re.sub(
             pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
         )
-    PAGE.write_text(text)
+    PAGE.write_text(summarized(text))
     if kind == "ten":
         picture.regrets(tasks, OURS, PAGE.with_name("adaptive-regret.svg"))
         runs = {task.task: load(folder, task.task) for task in tasks}
