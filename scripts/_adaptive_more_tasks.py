@@ -120,6 +120,20 @@ LIKE_TEN: Mapping[str, Task] = {
 """Networks and training of the ten, other data."""
 
 
+WRONG_LABELS: Mapping[str, Task] = {
+    task.name: task
+    for task in (
+        Task("digits180_ln10", "digits", 180, noise=0.1, test=400),
+        *(
+            Task(f"digits{size}_ln20", "digits", size, noise=0.2, test=400)
+            for size in (150, 250, 300)
+        ),
+        *(Task(f"digits{size}_ln30", "digits", size, noise=0.3, test=400) for size in (150, 220)),
+    )
+}
+"""Where a constant 0.5 is best: to see what the law loses there. No constant was chosen on them."""
+
+
 def _ten_with(optimizer: str, lr: float, weight_decay: float) -> Mapping[str, Task]:
     found = [
         dataclasses.replace(
