@@ -123,12 +123,8 @@ LIKE_TEN: Mapping[str, Task] = {
 WRONG_LABELS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        Task("digits180_ln10", "digits", 180, noise=0.1, test=400),
-        *(
-            Task(f"digits{size}_ln20", "digits", size, noise=0.2, test=400)
-            for size in (150, 250, 300)
-        ),
-        *(Task(f"digits{size}_ln30", "digits", size, noise=0.3, test=400) for size in (150, 220)),
+        Task(f"digits{size}_ln{wrong}", "digits", size, noise=wrong / 100, test=400)
+        for size, wrong in ((180, 10), (150, 20), (250, 20), (300, 20), (150, 30), (220, 30))
     )
 }
 """Where a constant 0.5 is best: to see what the law loses there. No constant was chosen on them."""
