@@ -22,6 +22,13 @@ def runs(monkeypatch):
 
 
 @pytest.fixture
+def population(runs):
+    import _verdict_settings
+
+    return _verdict_settings
+
+
+@pytest.fixture
 def table(runs):
     import _verdict_table
 
@@ -33,9 +40,18 @@ def setting(runs, **options):
     return runs.Setting(**{**given, "steps": 16, "lr": 1e-3, **options})
 
 
-@pytest.mark.parametrize("data", ["wine", "diabetes"])
-def test_rows_are_those_of_the_monitor(runs, data):
-    chosen = setting(runs, data=data)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"data": "wine"},
+        {"data": "diabetes"},
+        {"data": "digits", "net": "cnn", "optimizer": "sgd", "lr": 0.03},
+        {"data": "wine", "optimizer": "adamw", "lr": 0.03, "validations": 4},
+    ],
+    ids=lambda options: "-".join(str(value) for value in options.values()),
+)
+def test_rows_are_those_of_the_monitor(runs, options):
+    chosen = setting(runs, **options)
     pl = probing.lightning()
 
     class Shuffled(torch.utils.data.Sampler):
@@ -64,9 +80,14 @@ def test_rows_are_those_of_the_monitor(runs, data):
             self.log("val_loss", runs.loss(self.net(batch[0]), batch[1]))
 
         def configure_optimizers(self):
-            return torch.optim.Adam(self.net.parameters(), lr=chosen.lr, fused=True)
+            options = {"lr": chosen.lr, "fused": True}
+            if chosen.optimizer == "sgd":
+                return torch.optim.SGD(self.net.parameters(), momentum=0.9, **options)
+            kind = torch.optim.AdamW if chosen.optimizer == "adamw" else torch.optim.Adam
+            return kind(self.net.parameters(), **options)
 
     x, y, valid_x, valid_y = runs.data(chosen)
+    every = 2 if chosen.validations == 4 else 1
     monitor = OverfittingMonitor("val_loss", probe=1.0)
     model = Model()
     probing.fit(
@@ -78,9 +99,10 @@ def test_rows_are_those_of_the_monitor(runs, data):
         val=DataLoader(TensorDataset(valid_x, valid_y), 400, generator=torch.Generator()),
         max_epochs=8,
         num_sanity_val_steps=0,
+        check_val_every_n_epoch=every,
     )
     rows = runs.train(chosen, chosen.rate, seed=5)
-    assert len(rows) == len(monitor.history) == 8
+    assert len(rows) == len(monitor.history) == 8 // every
     for ours, theirs in zip(monitor.history, rows, strict=True):
         for key in ("epoch", "val_loss", "overfit/probe/val_loss", "overfit/inflation/val_loss"):
             assert ours[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-6), key
@@ -93,6 +115,19 @@ def test_truth_is_found_by_running_again(runs):
         ("as_is", "raised", "lowered", "longer", "half"), runs.SEEDS
     )
     assert run["history"][-1]["val_loss"] == run["found"]["as_is"][0]
+
+
+@pytest.mark.parametrize("validations", [4, 5, 30])
+def test_what_is_measured_does_not_move_the_run(runs, validations):
+    chosen = setting(runs, steps=26, validations=validations)  # 13 epochs
+    whole = [row["val_loss"] for row in runs.train(chosen, 0.5, seed=0, times=2)]
+    once = runs.train(chosen, 0.5, seed=0)
+    assert [row["val_loss"] for row in once] == whole[: len(once)]
+    (last,) = runs.train(chosen, 0.5, seed=0, only=(len(once) - 1,))
+    assert last == {"epoch": once[-1]["epoch"], "val_loss": once[-1]["val_loss"]}
+    found = runs.truth(chosen)["found"]
+    assert found["longer"][0] == whole[-1]
+    assert found["half"][0] == whole[len(once) // 2 - 1]
 
 
 @pytest.mark.parametrize(
@@ -120,10 +155,28 @@ def test_a_fall_within_two_standard_errors_does_not_count(runs):
     assert runs.helps(found, "raised") == 0.0
 
 
-def test_halves_share_no_run(runs, table):
-    one, other = ({(s.split) for s in runs.settings(20, seed)} for seed in (1, 2))
-    assert len(one) == len(other) == 20
+def test_halves_share_no_run(population):
+    one, other = (
+        {s.split for s in (*population.settings(20, seed), *population.wide_settings(20, seed))}
+        for seed in (1, 2)
+    )
+    assert len(one) == len(other) == 40
     assert not one & other
+
+
+def test_the_wide_population_has_what_the_plain_one_has_not(population):
+    plain, wide = population.settings(60, 1), population.wide_settings(200, 1)
+    assert {(s.net, s.optimizer, s.validations, s.wide) for s in plain} == {
+        ("mlp", "adam", 30, False)
+    }
+    assert max(s.lr for s in plain) == 1e-3
+    assert {(s.net, s.optimizer) for s in wide} == {
+        (net, optimizer) for net in ("mlp", "cnn") for optimizer in ("adam", "adamw", "sgd")
+    }
+    assert max(s.lr for s in wide) == 3e-2
+    assert {s.data for s in wide if s.net == "cnn"} == {"digits"}
+    counts = {population.epochs(s)[0] // population.epochs(s)[1] for s in wide}
+    assert min(counts) == 4, "fewer validations are not judged"
 
 
 def test_table(runs, table, tmp_path, monkeypatch):
