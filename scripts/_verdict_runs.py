@@ -7,7 +7,9 @@ A run is a small network with dropout, trained on a small part of one of scikit-
 
 import dataclasses
 import functools
+import json
 import math
+import pathlib
 from collections.abc import Collection
 from typing import Any
 
@@ -187,3 +189,27 @@ def true_word(found: dict[str, list[float]]) -> tuple[str, str]:
     if helps(found, "half"):
         return "overfitting", "train less"
     return "healthy", "keep"
+
+
+def history(run: dict[str, Any], *, tenth: bool = False) -> list[dict[str, Any]]:
+    """A run's rows as the monitor gives them: of all training samples, or of a tenth of them."""
+    rows = []
+    for row in run["history"]:
+        probe, added = row["overfit/probe/val_loss"], row["overfit/inflation/val_loss"]
+        if tenth:
+            probe, added = row["tenth"], row["tenth_noisy"] - row["tenth"]
+        rows.append(
+            {
+                "epoch": row["epoch"],
+                "val_loss": row["val_loss"],
+                "rate": run["setting"]["rate"],
+                "overfit/probe/val_loss": probe,
+                "overfit/inflation/val_loss": added,
+            }
+        )
+    return rows
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Read the runs of one half."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
