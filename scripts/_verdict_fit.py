@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from thinned.metrics._verdict_features import NAMES, features
 
+C = 0.2  # how little the weights are held back: by cross-validation within the calibration
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -27,7 +28,7 @@ def calibrate(path: pathlib.Path) -> None:
                     continue
                 numbers.append(found.numbers()[0 if noise else 1 :])
                 wanted.append(runs.true_word(run["found"])[1])
-        fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=5000))
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5000))
         fitted.fit(np.array(numbers), wanted)
         parts.append(_as_code(name, *_unscaled(fitted), NAMES if noise else NAMES[1:]))
     target = ROOT / "src/thinned/metrics/_verdict_weights.py"
@@ -46,8 +47,9 @@ def _unscaled(fitted: Any) -> tuple[Any, Any, Any]:
 
 
 def _as_code(name: str, classes: Any, biases: Any, weights: Any, names: Any) -> str:
-    lines = [f"{name} = {{  # bias, {', '.join(names)}"]
+    lines = [f"# bias, {', '.join(names[:7])},", f"# {', '.join(names[7:])}", f"{name} = {{"]
     for remedy, bias, own in zip(classes, biases, weights, strict=True):
-        numbers = ", ".join(f"{n:.3f}" for n in (bias, *own))
-        lines.append(f'    "{remedy}": ({numbers}),')
+        numbers = [f"{n:.3f}" for n in (bias, *own)]
+        lines += [f'    "{remedy}": (', f"        *({', '.join(numbers[:8])}),"]
+        lines += [f"        *({', '.join(numbers[8:])}),", "    ),"]
     return "\n".join([*lines, "}"])

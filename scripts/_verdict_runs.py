@@ -211,5 +211,6 @@ def history(run: dict[str, Any], *, tenth: bool = False) -> list[dict[str, Any]]
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Read the runs of one half."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """Read the runs of one half, without those that diverged: nothing is true of them."""
+    every = [json.loads(line) for line in path.read_text().splitlines()]
+    return [run for run in every if all(map(math.isfinite, run["found"]["as_is"]))]

@@ -25,7 +25,7 @@ WORDS = {  # what to do, and what that calls the run
     "keep": "healthy",
 }
 _UNCALIBRATED = 0.9
-LARGE_GAP = 0.6  # of validation's error: above, hardly any run of the calibration dropped too much
+LARGE_GAP = 0.6  # of validation's error: above, few runs dropped too much, or were as good as any
 _MOST = 0.99  # no more can be learned of a few hundred runs
 
 
@@ -68,11 +68,13 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     Each word is a claim about what running again would show. *overfitting*: a higher rate, or
     less training, would end at lower validation loss. *over-regularized*: a lower rate would.
     *underfitting*: longer training would, and another rate would not. *healthy*: none of them
-    would. Their probabilities come from eight figures of the history by a logistic model that was
+    would. Their probabilities come from figures of the history by a logistic model that was
     calibrated on several hundred small runs with known truth (`docs/evidence.md` has how often it
-    is right, and where it was never tried). Where none reaches 70%, it is *not enough evidence*;
-    so is a probe that holds validation's own samples, *overfitting* without a gap, and
-    *over-regularized* with one above 60% of validation's loss.
+    is right, and where it was never tried); where validation is noisy, they are nearer to each
+    other. Where none reaches 70%, it is *not enough evidence*; so is a probe that holds
+    validation's own samples, *overfitting* without a gap, and *over-regularized* or *healthy* with
+    one above 60% of validation's loss. *Healthy* also needs a validation that has levelled, and has
+    fallen by 5% since it was first measured.
 
     Args:
         history: rows as `OverfittingMonitor.history` has them, with ``rate`` where dropout is used.
@@ -117,6 +119,8 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
         return Verdict(VERDICTS[0], confidence, (*evidence, doubt), told, rates=tried)
     if word == "over-regularized" and found.gap > LARGE_GAP:
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.LARGE_GAP), told, rates=tried)
+    if word == "healthy" and (why := words.not_settled(found, LARGE_GAP)):
+        return Verdict(VERDICTS[0], 0.0, (*evidence, why), told, rates=tried)
     remedy = max((r for r in chances if WORDS[r] == word), key=chances.__getitem__)
     if chances[remedy] < CONFIDENT:  # two remedies go by this word
         length = words.epochs("train less", found)
@@ -130,7 +134,9 @@ def remedies(found: Features) -> dict[str, float]:
     weights = WEIGHTS if found.margin is not None else WEIGHTS_WITHOUT_NOISE
     numbers = found.numbers()
     shares = {  # the numbers are bounded, and so what they are the power of
-        remedy: math.exp(bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True)))
+        remedy: math.exp(
+            found.certainty * (bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True)))
+        )
         for remedy, (bias, *own) in weights.items()
         if remedy != "lower the rate" or not found.hardly_drops
     }
