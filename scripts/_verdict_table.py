@@ -9,6 +9,7 @@ from _verdict_bands import bands, share
 
 from thinned.metrics import VERDICTS, verdict
 from thinned.metrics._verdict import CONFIDENT, LARGE_GAP
+from thinned.metrics._verdict_features import LEARNED, LEVEL
 
 ROOT = pathlib.Path(__file__).parent.parent
 BEGIN, END = "<!-- verdict: begin -->", "<!-- verdict: end -->"
@@ -19,9 +20,9 @@ DIRECTION = {"raise the rate": "raise", "lower the rate": "lower"}
 def report(folder: pathlib.Path) -> None:
     """Judge the held-out runs and write the section of `docs/evidence/verdict.md`."""
     every = runs.read(folder / "held_out.jsonl")
-    text = "\n".join(
-        [*_intro(every, len(runs.read(folder / "calibration.jsonl"))), *_tables(every)]
-    )
+    calibrated = len(runs.read(folder / "calibration.jsonl"))
+    made = len((folder / "held_out.jsonl").read_text().splitlines())
+    text = "\n".join([*_intro(every, calibrated, made - len(every)), *_tables(every)])
     target = ROOT / "docs/evidence/verdict.md"
     page = target.read_text() if target.exists() else f"{BEGIN}\n{END}\n"
     if BEGIN not in page:
@@ -112,17 +113,20 @@ def _seldom(said: Any, true: Any) -> str:
     return f"*Healthy* was said {count} times, {right} of them rightly; {well} runs were."
 
 
-def _intro(every: list[Any], calibrated: int) -> list[str]:
+def _intro(every: list[Any], calibrated: int, diverged: int) -> list[str]:
     wide = sum(run["setting"]["wide"] for run in every)
     text = INTRO.format(
         plain=len(every) - wide,
         wide=wide,
         calibrated=calibrated,
+        diverged=diverged,
         seeds=runs.SEEDS,
         step=runs.STEP,
         margin=f"{runs.MARGIN:.0%}",
         confident=f"{CONFIDENT:.0%}",
         gap=f"{LARGE_GAP:.0%}",
+        level=f"{LEVEL:.0%}",
+        learned=f"{LEARNED:.0%}",
     )
     return text.strip().splitlines()
 
@@ -146,12 +150,13 @@ is, with the rate {step} higher, {step} lower, and for twice as long; half as lo
 change *helps* if it lowers final validation loss by at least {margin} on average and by at least
 two paired standard errors. Raising helps, and more than lowering: overfitting, raise the rate. Else
 lowering: over-regularized, lower the rate. Else longer: underfitting, train longer. Else shorter:
-overfitting, train less. Else healthy, keep.
+overfitting, train less. Else healthy, keep. Runs that diverged are left out ({diverged} more).
 
 The verdict sees one history, of one seed. It is confident from {confident} on, and says "not enough
-evidence" below, and instead of *over-regularized* with a gap above {gap} of validation's loss. The
-word *overfitting* goes with two remedies; where neither of them reaches {confident}, no remedy is
-named.
+evidence" below, and instead of *over-regularized* or *healthy* with a gap above {gap} of
+validation's loss. *Healthy* also needs a validation loss that changed by at most {level} over the
+last third and has fallen by {learned} since it was first measured. The word *overfitting* goes with
+two remedies; where neither of them reaches {confident}, no remedy is named.
 
 ```text
 scripts/evidence-verdict FOLDER              # the runs: an hour of one core, in pieces
