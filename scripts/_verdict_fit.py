@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from thinned.metrics._verdict_features import NAMES, features
 
-C = 0.2  # how little the weights are held back: by cross-validation within the calibration
+C = 0.1  # how little the weights are held back: by cross-validation within the calibration
 ROOT = pathlib.Path(__file__).parent.parent
 
 

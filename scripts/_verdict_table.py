@@ -9,7 +9,7 @@ from _verdict_bands import bands, share
 
 from thinned.metrics import VERDICTS, verdict
 from thinned.metrics._verdict import CONFIDENT, LARGE_GAP
-from thinned.metrics._verdict_features import LEARNED, LEVEL
+from thinned.metrics._verdict_words import LOOKS_HEALTHY
 
 ROOT = pathlib.Path(__file__).parent.parent
 BEGIN, END = "<!-- verdict: begin -->", "<!-- verdict: end -->"
@@ -108,9 +108,12 @@ def _confusion(said: Any, true: Any) -> list[str]:
 
 def _seldom(said: Any, true: Any) -> str:
     well = sum(word == "healthy" for word, _ in true)
-    count = sum(v.word == "healthy" for v in said)
-    right = sum(v.word == t[0] == "healthy" for v, t in zip(said, true, strict=True))
-    return f"*Healthy* was said {count} times, {right} of them rightly; {well} runs were."
+    looks = [i for i, v in enumerate(said) if LOOKS_HEALTHY in v.evidence]
+    right = sum(true[i][0] == "healthy" for i in looks)
+    return (
+        f"*It looks healthy* was in the evidence of {len(looks)} runs, and true of {right} "
+        f"({share(right, len(looks))}); {well} runs were."
+    )
 
 
 def _intro(every: list[Any], calibrated: int, diverged: int) -> list[str]:
@@ -125,8 +128,6 @@ def _intro(every: list[Any], calibrated: int, diverged: int) -> list[str]:
         margin=f"{runs.MARGIN:.0%}",
         confident=f"{CONFIDENT:.0%}",
         gap=f"{LARGE_GAP:.0%}",
-        level=f"{LEVEL:.0%}",
-        learned=f"{LEARNED:.0%}",
     )
     return text.strip().splitlines()
 
@@ -153,10 +154,9 @@ lowering: over-regularized, lower the rate. Else longer: underfitting, train lon
 overfitting, train less. Else healthy, keep. Runs that diverged are left out ({diverged} more).
 
 The verdict sees one history, of one seed. It is confident from {confident} on, and says "not enough
-evidence" below, and instead of *over-regularized* or *healthy* with a gap above {gap} of
-validation's loss. *Healthy* also needs a validation loss that changed by at most {level} over the
-last third and has fallen by {learned} since it was first measured. The word *overfitting* goes with
-two remedies; where neither of them reaches {confident}, no remedy is named.
+evidence" below, and instead of *over-regularized* with a gap above {gap} of validation's loss. The
+word *overfitting* goes with two remedies; where neither of them reaches {confident}, no remedy is
+named. *Healthy* is never the word, but a line of the evidence.
 
 ```text
 scripts/evidence-verdict FOLDER              # the runs: an hour of one core, in pieces

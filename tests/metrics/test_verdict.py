@@ -25,7 +25,7 @@ def history(validation, probe, noisy=None, rate=0.0):
 EPOCHS = range(30)
 FALLING = [2.0 * 0.97**e for e in EPOCHS]
 RISING = [0.5 + 1.5 * 0.7**e + 0.01 * e for e in EPOCHS]
-LEARNED = [2.0 * 0.93**e for e in EPOCHS]
+LEARNED = [2.0 * 0.9**e for e in EPOCHS]
 BY_HEART = [2.0 * 0.8**e for e in EPOCHS]
 KINDS = {
     "overfitting": history(RISING, LEARNED),
@@ -136,13 +136,13 @@ def test_metrics_to_maximize_are_read_as_errors_with_less_confidence():
 
 
 def test_nothing_is_certain():
-    rows = [
-        {"epoch": e, "val_loss": 0.5 + 0.02 * e, "overfit/probe/val_loss": 0.4 * 0.8**e}
-        for e in range(12)
-    ]
-    chances = remedies(features(rows, "val_loss"))
-    assert chances["raise the rate"] + chances["train less"] > 0.99
-    assert verdict(rows, "val_loss").confidence == 0.99
+    certain = dict.fromkeys(WEIGHTS, (0.0,) * (len(NAMES) + 1))
+    certain["raise the rate"] = (20.0, *(0.0,) * len(NAMES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thinned.metrics._verdict.WEIGHTS", certain)
+        chances = remedies(features(KINDS["overfitting"], "val_loss"))
+        assert chances["raise the rate"] > 0.9999
+        assert verdict(KINDS["overfitting"], "val_loss").confidence == 0.99
 
 
 def test_where_only_something_else_drops_there_is_less_confidence():
@@ -205,13 +205,15 @@ def figures(**other):
 
 def test_the_numbers_that_are_weighed_and_their_bounds():
     course, still = math.tanh(0.02 / 0.04), math.exp(-4 / 9)
-    plain = (math.log(2.0), 0.75, 0.0, 0.375, 0.1, course, still, 0.3, 0.0)
+    rise = math.log(2.0 / 1.6)
+    plain = (math.log(2.0), 0.75, 0.0, rise, 0.375, 0.1, course, still, 0.3, 0.0)
     plain += (0.75 * course, 0.3 * still, math.log(0.0151) * course)
     assert figures().numbers() == pytest.approx(plain)
     assert figures(noisy=None).numbers() == pytest.approx(plain[1:])
     high = figures(
         noisy=0.01,
         probe=0.05,
+        best=0.1,
         trend=9.0,
         rate=0.0,
         noise=9.0,
@@ -220,18 +222,20 @@ def test_the_numbers_that_are_weighed_and_their_bounds():
     )
     up = math.tanh(9.0 / 18.01)
     assert high.numbers() == pytest.approx(
-        (3.0, 0.975, 1.0, 0.0, 0.5, up, 0.0, 0.0, 1.0, 0.975 * up, 0.0, 0.0)
+        (3.0, 0.975, 1.0, 0.5, 0.0, 0.5, up, 0.0, 0.0, 1.0, 0.975 * up, 0.0, 0.0)
     )
-    low = figures(noisy=9.0, probe=4.0, trend=-0.9, noise=0.0, since_middle=-2.0, lowest=1.0)
+    low = figures(
+        noisy=9.0, probe=4.0, best=2.1, trend=-0.9, noise=0.0, since_middle=-2.0, lowest=1.0
+    )
     assert low.numbers() == pytest.approx(
-        (-1.0, -0.2, 0.0, 1.0, -0.5, -1.0, 0.0, 0.3, 0.0, 0.2, 0.0, 8.0)
+        (-1.0, -0.2, 0.0, 0.0, 1.0, -0.5, -1.0, 0.0, 0.3, 0.0, 0.2, 0.0, 8.0)
     )
 
 
 def test_a_noisy_curve_makes_less_sure():
     calm, noisy, wild = (figures(noise=noise) for noise in (0.0, 0.1, 5.0))
-    assert (calm.certainty, noisy.certainty) == (1.0, pytest.approx(math.exp(-0.2)))
-    assert wild.certainty == pytest.approx(math.exp(-0.6)), "bounded"
+    assert (calm.certainty, noisy.certainty) == pytest.approx((math.exp(-0.1), math.exp(-0.4)))
+    assert wild.certainty == pytest.approx(math.exp(-1.0)), "bounded"
     shaken = [
         {**row, "val_loss": row["val_loss"] * (1.1 if e % 2 else 0.9)}
         for e, row in enumerate(KINDS["over-regularized"])

@@ -78,26 +78,22 @@ def test_a_large_gap_is_not_called_over_regularized():
 LEVEL = [2.0, 1.2, 0.8, 0.62, 0.6, 0.6, 0.6, 0.6, 0.59, 0.6, 0.6, 0.6]
 
 
-def test_a_run_whose_validation_has_levelled_is_healthy():
-    found = verdict(history(LEVEL, [0.6 * v for v in LEVEL], noise=0.05, rate=0.5), "val_loss")
-    assert (found.word, found.remedy, found.action) == ("healthy", "keep", "Keep the rate.")
-    assert 0.7 <= found.confidence < 0.9
-    assert (found.rates, found.epochs) == ((), None)
-
-
 @pytest.mark.parametrize(
-    ("validation", "share", "words"),
+    ("validation", "words"),
     [
-        (LEVEL, 0.2, "but the gap is large"),
-        ([0.601, *LEVEL[3:], 0.6, 0.6], 0.6, "but validation has hardly fallen since it was first"),
+        (LEVEL, "It looks healthy, as two in three such runs were"),
+        ([0.63, *LEVEL[4:], 0.6, 0.6], "It looks healthy, as two in three such runs were"),
+        ([0.61, *LEVEL[4:], 0.6, 0.6], "It stands still, but validation has hardly fallen"),
     ],
 )
-def test_what_looks_healthy_is_not_called_so_on_cheap_grounds(validation, share, words):
-    """A network that learns nothing, too, stands still and gains by no change."""
-    probe = [share * v for v in validation]
+def test_healthy_is_evidence_and_not_a_word(validation, words):
+    """Two in three are too few for a word; and what learns nothing stands still as well."""
+    probe = [0.6 * v for v in validation]
     found = verdict(history(validation, probe, noise=0.05, rate=0.5), "val_loss")
-    assert (found.word, found.confidence, found.remedy) == ("not enough evidence", 0.0, "")
-    assert found.evidence[-1].startswith(f"It looks healthy, {words}")
+    assert (found.word, found.remedy) == ("not enough evidence", "")
+    assert 0.5 <= found.confidence <= 0.65, "no more of the runs that look healthy are"
+    assert found.evidence[-1].startswith(words)
+    assert found.action.startswith("Compare: train with thinned.regularize(dropout=...) at 0.3,0.5")
     assert found.rates == (0.3, 0.5, 0.7)
 
 

@@ -11,7 +11,6 @@ from thinned.metrics._verdict_words import (
     doubt,
     either,
     evidence,
-    not_settled,
     rates,
     too_short,
 )
@@ -169,24 +168,6 @@ def test_where_something_else_drops_its_own_rates_are_compared():
 def test_doubt_names_the_likeliest_first():
     chances = {"healthy": 0.2, "overfitting": 0.5, "underfitting": 0.3}
     assert doubt(chances) == "It could be overfitting (50%) or underfitting (30%)."
-
-
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ({"first": 1.69}, ""),
-        ({"first": 1.68}, "but validation has hardly fallen since it was first measured:"),
-        ({"trend": 0.06}, ""),
-        ({"trend": 0.061}, "but validation has not levelled:"),
-        ({"trend": -0.061}, "but validation has not levelled:"),
-        ({"probe": 0.81}, ""),
-        ({"probe": 0.79}, "but the gap is large:"),
-    ],
-)
-def test_what_speaks_against_healthy(other, words):
-    said = not_settled(figures(**{"probe": 1.5, "trend": 0.05, **other}), 0.6)
-    assert said.startswith(f"It looks healthy, {words}" if words else "")
-    assert bool(said) == bool(words)
 
 
 def test_why_a_history_cannot_be_judged():

@@ -25,7 +25,9 @@ WORDS = {  # what to do, and what that calls the run
     "keep": "healthy",
 }
 _UNCALIBRATED = 0.9
-LARGE_GAP = 0.6  # of validation's error: above, few runs dropped too much, or were as good as any
+LARGE_GAP = 0.6  # of validation's error: above, hardly any run of the calibration dropped too much
+LOOKS_HEALTHY = 0.5
+MOST_HEALTHY = 0.65  # of the runs that look healthy, however much, no more were
 _MOST = 0.99  # no more can be learned of a few hundred runs
 
 
@@ -72,9 +74,9 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     calibrated on several hundred small runs with known truth (`docs/evidence.md` has how often it
     is right, and where it was never tried); where validation is noisy, they are nearer to each
     other. Where none reaches 70%, it is *not enough evidence*; so is a probe that holds
-    validation's own samples, *overfitting* without a gap, and *over-regularized* or *healthy* with
-    one above 60% of validation's loss. *Healthy* also needs a validation that has levelled, and has
-    fallen by 5% since it was first measured.
+    validation's own samples, *overfitting* without a gap, and *over-regularized* with one above 60%
+    of validation's loss. *Healthy* is in the evidence, never the word: that no change would help
+    cannot be seen in one run with 70%.
 
     Args:
         history: rows as `OverfittingMonitor.history` has them, with ``rate`` where dropout is used.
@@ -114,13 +116,15 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     if word == "overfitting" and found.gap <= 0.0:  # no such run was among those of the calibration
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.NO_GAP), words.STEADY)
     told, tried = words.compare(found), words.rates("", found)
+    if word == "healthy" and confidence >= LOOKS_HEALTHY:
+        why = words.LOOKS_HEALTHY if found.learned else words.NOT_LEARNED
+        confidence = min(confidence, MOST_HEALTHY)
+        return Verdict(VERDICTS[0], confidence, (*evidence, why), told, rates=tried)
     if confidence < CONFIDENT:
         doubt = words.doubt(by_word)
         return Verdict(VERDICTS[0], confidence, (*evidence, doubt), told, rates=tried)
     if word == "over-regularized" and found.gap > LARGE_GAP:
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.LARGE_GAP), told, rates=tried)
-    if word == "healthy" and (why := words.not_settled(found, LARGE_GAP)):
-        return Verdict(VERDICTS[0], 0.0, (*evidence, why), told, rates=tried)
     remedy = max((r for r in chances if WORDS[r] == word), key=chances.__getitem__)
     if chances[remedy] < CONFIDENT:  # two remedies go by this word
         length = words.epochs("train less", found)

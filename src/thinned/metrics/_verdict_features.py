@@ -13,9 +13,9 @@ NEW_PROBE = "overfit/new_probe"  # marks a row whose probe holds other samples t
 MEMORIZED = 0.03  # probe error, as a part of validation's, below which nothing is left to learn
 NEARLY_NONE = 0.05  # a rate below is read as none: calibrated were 0, 0.1 and more
 STILL = 0.03  # a relative trend that is hardly one
-LEVEL = 0.06  # a relative trend above which validation has not levelled
 LEARNED = 0.05  # a relative fall since the first validation that is more than none
-_DOUBT = 2.0  # how much less a noisy curve tells: the best for the calibration's own runs
+_DOUBT = 0.1  # new runs were right less often than cross-validation had said
+_DOUBT_BY_NOISE = 3.0  # a noisy curve tells less
 _MOST_NOISE = 0.3
 _LEAST_NOISE = 1e-4
 _DISTINCT = 3  # figures that are equal by chance (an accuracy of few samples) hardly move so often
@@ -110,7 +110,7 @@ class Features:
     @property
     def certainty(self) -> float:
         """How much the weights count: less where validation error is noisy."""
-        return math.exp(-_DOUBT * min(self.noise, _MOST_NOISE))
+        return math.exp(-_DOUBT - _DOUBT_BY_NOISE * min(self.noise, _MOST_NOISE))
 
     def numbers(self) -> tuple[float, ...]:
         """Return what is weighed, in the order of the weights; the margin first, if known.
@@ -124,6 +124,7 @@ class Features:
         rest = (
             gap,
             float(self.memorized),
+            min(0.5, math.log1p(max(0.0, self.rise))),
             self.lowest,
             _within(self.since_middle, -0.5, 0.5),
             self.course,
@@ -138,8 +139,8 @@ class Features:
 
 
 NAMES = (
-    *("margin", "gap", "memorized", "lowest", "since middle", "course", "still", "rate"),
-    *("no dropout", "gap * course", "rate * still", "noise * course"),
+    *("margin", "gap", "memorized", "rise", "lowest", "since middle", "course", "still"),
+    *("rate", "no dropout", "gap * course", "rate * still", "noise * course"),
 )
 
 

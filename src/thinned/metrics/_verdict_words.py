@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._verdict_features import LEAST_ROWS, LEVEL, Features
+from ._verdict_features import LEAST_ROWS, Features
 
 GO_ON = "Train on, and look again."
 OTHER_PROBE = (
@@ -19,7 +19,13 @@ LARGE_GAP = (
     "It looks over-regularized, but the gap is large: that a lower rate would help was right too "
     "seldom of such runs."
 )
-_HEALTHY = "It looks healthy, but {}: that nothing would help was right too seldom of such runs."
+LOOKS_HEALTHY = (
+    "It looks healthy, as two in three such runs were: no change would have helped them."
+)
+NOT_LEARNED = (
+    "It stands still, but validation has hardly fallen since it was first measured: a run that "
+    "learns nothing looks like that too."
+)
 STEADY = "Lower the learning rate, or train on, and look again."
 STEP = 0.2  # the change of rate that the verdict was calibrated on
 
@@ -42,15 +48,6 @@ def same_samples(monitor: str) -> tuple[str, ...]:
         "samples. Either both loaders read them, or validation_step chooses them (by a mask)."
     )
     return (line,)
-
-
-def not_settled(found: Features, large_gap: float) -> str:
-    """Say why a run that looks healthy is not called so; empty where nothing speaks against it."""
-    if not found.learned:  # a network that never learned anything stands still too
-        return _HEALTHY.format("validation has hardly fallen since it was first measured")
-    if abs(found.trend) > LEVEL:
-        return _HEALTHY.format("validation has not levelled")
-    return _HEALTHY.format("the gap is large") if found.gap > large_gap else ""
 
 
 def evidence(found: Features, monitor: str) -> tuple[str, ...]:
