@@ -159,7 +159,7 @@ word *overfitting* goes with two remedies; where neither of them reaches {confid
 named. *Healthy* is never the word, but a line of the evidence.
 
 ```text
-scripts/evidence-verdict FOLDER              # the runs: an hour of one core, in pieces
+scripts/evidence-verdict FOLDER              # the runs: an hour and a half of one core
 scripts/evidence-verdict FOLDER --calibrate
 scripts/evidence-verdict FOLDER --report
 ```
