@@ -63,6 +63,7 @@ def _figures(every: Any, said: Any, true: Any) -> list[str]:
     always = sum(word == "overfitting" for word, _ in true)
     always_sure = sum(true[i][0] == "overfitting" for i in sure)
     common = collections.Counter(word for word, _ in true).most_common(1)[0]
+    baselines = {"overfitting": always, **dict([common])}
     return [
         "| | right | of | share |",
         "|---|---|---|---|",
@@ -71,8 +72,10 @@ def _figures(every: Any, said: Any, true: Any) -> list[str]:
         _row("names a remedy: its claim is true (others may be too)", len(claims), len(clear)),
         _row("confident, out of all", len(sure), len(every)),
         _row('baseline: always "overfitting", same runs', always_sure, len(sure)),
-        _row('baseline: always "overfitting", all runs', always, len(every)),
-        _row(f'baseline: always "{common[0]}", all runs', common[1], len(every)),
+        *(
+            _row(f'baseline: always "{word}", all runs', count, len(every))
+            for word, count in baselines.items()
+        ),
     ]
 
 
@@ -161,6 +164,7 @@ named. *Healthy* is never the word, but a line of the evidence.
 ```text
 scripts/evidence-verdict FOLDER              # the runs: an hour and a half of one core
 scripts/evidence-verdict FOLDER --calibrate
+scripts/evidence-verdict FOLDER --cross-validate
 scripts/evidence-verdict FOLDER --report
 ```
 

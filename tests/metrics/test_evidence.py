@@ -194,3 +194,37 @@ def test_table(runs, table, tmp_path, monkeypatch):
     page = (tmp_path / "docs/evidence/verdict.md").read_text()
     assert page.count("# Is the verdict right?") == page.count("## Mine") == 1
     assert "| confident, out of all |" in page
+
+
+def test_weights_are_fitted_and_tried_on_runs_left_out(runs, tmp_path, monkeypatch, capsys):
+    import json
+
+    import _verdict_fit as fit
+
+    from thinned.metrics import _verdict
+
+    for name in ("WEIGHTS", "WEIGHTS_WITHOUT_NOISE"):
+        monkeypatch.setattr(_verdict, name, getattr(_verdict, name))  # put back afterwards
+    monkeypatch.setattr(fit, "ROOT", tmp_path)
+    every = []
+    kinds = ((0.0, "raised"), (0.7, "lowered"), (0.3, "longer"))
+    for split in range(12):
+        rate, better = kinds[split % 3]
+        run = runs.truth(setting(runs, steps=12, rate=rate, split=split))
+        found = {change: [1.0, 1.01, 0.99, 1.0, 1.0] for change in run["found"]}
+        every += 5 * [{**run, "found": {**found, better: [0.5] * 5}}]
+    every.append({**every[0], "found": {**every[0]["found"], "as_is": [float("nan")] * 5}})
+    (tmp_path / "calibration.jsonl").write_text("\n".join(map(json.dumps, every)))
+    (tmp_path / "src/thinned/metrics").mkdir(parents=True)
+    fit.calibrate(tmp_path / "calibration.jsonl")
+    told: dict = {}
+    exec((tmp_path / "src/thinned/metrics/_verdict_weights.py").read_text(), told)
+    assert told["__doc__"].splitlines()[2].startswith("60 runs."), "the diverged one is left out"
+    assert set(told["WEIGHTS"]) == {"raise the rate", "lower the rate", "train longer"}
+    capsys.readouterr()
+    fit.cross_validate(tmp_path / "calibration.jsonl")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[1] for line in lines[2:]] == [
+        line.split(" | ")[2] for line in lines[2:]
+    ], "where the rate tells the truth, every word is right"
+    assert lines[2].startswith("| plain, seed 0, a tenth | ")
