@@ -1,68 +1,27 @@
 """Small real runs with a known truth, for `scripts/evidence-verdict`.
 
-A run is an MLP with dropout after each hidden activation, trained by Adam on a small part of one
-of scikit-learn's data sets. Its history has the rows that `OverfittingMonitor` would give
+A run is a small network with dropout, trained on a small part of one of scikit-learn's data sets
+(`_verdict_settings` draws them). Its history has the rows that `OverfittingMonitor` would give
 (`tests/metrics/test_evidence.py` compares the two). Its truth is found by running again.
 """
 
 import dataclasses
 import functools
+import json
 import math
-import random
+import pathlib
+from collections.abc import Collection
 from typing import Any
 
 import sklearn.datasets
 import torch
+from _verdict_settings import BATCH, Setting, epochs
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own habit
 
-SIZES = {
-    "digits": (60, 100, 200, 500),
-    "breast_cancer": (40, 100, 200),
-    "wine": (30, 60, 90),
-    "diabetes": (50, 100, 200),
-}
-RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.85)
 SEEDS = 5  # runs behind each truth
 STEP = 0.2  # how far the rate is raised or lowered
 MARGIN = 0.02  # a relative fall of validation loss that is worth a change
-ROWS = 30  # validations in a run
-BATCH = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """One run: everything but the random initialization and masks."""
-
-    data: str
-    size: int
-    hidden: int
-    rate: float
-    noise: float
-    steps: int
-    lr: float
-    split: int
-
-
-def settings(count: int, seed: int) -> list[Setting]:
-    """Draw ``count`` settings; another seed gives other settings and other splits."""
-    draw = random.Random(seed)
-    found = []
-    for number in range(count):
-        data = draw.choice(list(SIZES))
-        found.append(
-            Setting(
-                data=data,
-                size=draw.choice(SIZES[data]),
-                hidden=draw.choice((16, 64, 128, 256)),
-                rate=draw.choice(RATES),
-                noise=draw.choice((0.0, 0.0, 0.2)),
-                steps=draw.choice((60, 200, 600)),
-                lr=draw.choice((1e-3, 1e-3, 3e-4)),
-                split=seed * 100_000 + number,
-            )
-        )
-    return found
 
 
 @functools.cache
@@ -94,11 +53,30 @@ def model(setting: Setting, rate: float) -> nn.Sequential:
     inputs = _load(setting.data)[0].shape[1]
     outputs = {"digits": 10, "breast_cancer": 2, "wine": 3, "diabetes": 1}[setting.data]
     wide = setting.hidden
+    first: tuple[nn.Module, ...] = ()
+    if setting.net == "cnn":  # of the digits, whose 64 figures are 8 rows of 8
+        first = (
+            *(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.ReLU()),
+            *(nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU()),
+            *(nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(rate)),
+        )
+        inputs = 64  # 16 channels of 2 by 2
+    else:
+        first = (nn.Linear(inputs, wide), nn.ReLU(), nn.Dropout(rate))
+        inputs = wide
     return nn.Sequential(
+        *first,
         *(nn.Linear(inputs, wide), nn.ReLU(), nn.Dropout(rate)),
-        *(nn.Linear(wide, wide), nn.ReLU(), nn.Dropout(rate)),
         nn.Linear(wide, outputs),
     )
+
+
+def optimizer(setting: Setting, net: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of a run, with torch's own defaults, and momentum for SGD."""
+    if setting.optimizer == "sgd":
+        return torch.optim.SGD(net.parameters(), lr=setting.lr, momentum=0.9, fused=True)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[setting.optimizer]
+    return kind(net.parameters(), lr=setting.lr, fused=True)
 
 
 def loss(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -106,30 +84,41 @@ def loss(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return F.mse_loss(outputs[:, 0], y) if outputs.shape[1] == 1 else F.cross_entropy(outputs, y)
 
 
-def epochs(setting: Setting) -> tuple[int, int]:
-    """Epochs of a run, and epochs from one validation to the next."""
-    total = max(1, round(setting.steps / math.ceil(setting.size / BATCH)))
-    return total, max(1, total // ROWS)
+def train(
+    setting: Setting, rate: float, seed: int, times: int = 1, only: Collection[int] | None = None
+) -> list[dict[str, Any]]:
+    """Train once, ``times`` as long as the setting says, and return the history's rows.
 
-
-def train(setting: Setting, rate: float, seed: int, times: int = 1) -> list[dict[str, Any]]:
-    """Train once, ``times`` as long as the setting says, and return the history's rows."""
+    With ``only``, the numbers of validations, no others are made, and without a probe: the run is
+    the same, as measuring changes nothing in it.
+    """
     torch.manual_seed(seed)
     x, y, valid_x, valid_y = data(setting)
     net = model(setting, rate)
-    optimizer = torch.optim.Adam(net.parameters(), lr=setting.lr, fused=True)
+    steps = optimizer(setting, net)
     order = torch.Generator().manual_seed(seed)
     tenth = torch.randperm(len(x), generator=order)[: max(1, round(len(x) / 10))]
     total, every = epochs(setting)
     rows = []
     for epoch in range(total * times):
         for batch in torch.randperm(len(x), generator=order).split(BATCH):
-            optimizer.zero_grad()
+            steps.zero_grad()
             loss(net(x[batch]), y[batch]).backward()
-            optimizer.step()
-        if (epoch + 1) % every == 0:
+            steps.step()
+        number, left = divmod(epoch + 1, every)
+        if left == 0 and only is None:
             rows.append(_measure(net, epoch, (x, y), (valid_x, valid_y), tenth))
+        elif left == 0 and number - 1 in only:
+            rows.append({"epoch": epoch, "val_loss": _validate(net, valid_x, valid_y)})
     return rows
+
+
+@torch.no_grad()
+def _validate(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
+    net.eval()
+    found = float(loss(net(x), y))
+    net.train()
+    return found
 
 
 @torch.no_grad()
@@ -160,21 +149,21 @@ def truth(setting: Setting) -> dict[str, Any]:
     two standard errors.
     """
     total, every = epochs(setting)
-    last = total // every
+    last, longest = total // every - 1, 2 * total // every - 1
+    half = max(0, (last + 1) // 2 - 1)
     found: dict[str, list[float]] = {
         k: [] for k in ("as_is", "raised", "lowered", "longer", "half")
     }
     higher, lower = min(setting.rate + STEP, 0.9), max(setting.rate - STEP, 0.0)
-    history: list[dict[str, Any]] = []
     for seed in range(SEEDS):
-        rows = train(setting, setting.rate, seed, times=2)
-        history = history or rows[:last]
-        found["as_is"].append(rows[last - 1]["val_loss"])
-        found["longer"].append(rows[-1]["val_loss"])
-        found["half"].append(rows[max(0, last // 2 - 1)]["val_loss"])
-        found["raised"].append(train(setting, higher, seed)[-1]["val_loss"])
+        ends = train(setting, setting.rate, seed, times=2, only=(half, last, longest))
+        by_epoch = {row["epoch"]: row["val_loss"] for row in ends}
+        for name, number in (("as_is", last), ("longer", longest), ("half", half)):
+            found[name].append(by_epoch[(number + 1) * every - 1])
+        found["raised"].append(train(setting, higher, seed, only=(last,))[0]["val_loss"])
         if lower < setting.rate:
-            found["lowered"].append(train(setting, lower, seed)[-1]["val_loss"])
+            found["lowered"].append(train(setting, lower, seed, only=(last,))[0]["val_loss"])
+    history = train(setting, setting.rate, 0)
     return {"setting": dataclasses.asdict(setting), "found": found, "history": history}
 
 
@@ -200,3 +189,28 @@ def true_word(found: dict[str, list[float]]) -> tuple[str, str]:
     if helps(found, "half"):
         return "overfitting", "train less"
     return "healthy", "keep"
+
+
+def history(run: dict[str, Any], *, tenth: bool = False) -> list[dict[str, Any]]:
+    """A run's rows as the monitor gives them: of all training samples, or of a tenth of them."""
+    rows = []
+    for row in run["history"]:
+        probe, added = row["overfit/probe/val_loss"], row["overfit/inflation/val_loss"]
+        if tenth:
+            probe, added = row["tenth"], row["tenth_noisy"] - row["tenth"]
+        rows.append(
+            {
+                "epoch": row["epoch"],
+                "val_loss": row["val_loss"],
+                "rate": run["setting"]["rate"],
+                "overfit/probe/val_loss": probe,
+                "overfit/inflation/val_loss": added,
+            }
+        )
+    return rows
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Read the runs of one half, without those that diverged: nothing is true of them."""
+    every = [json.loads(line) for line in path.read_text().splitlines()]
+    return [run for run in every if all(map(math.isfinite, run["found"]["as_is"]))]

@@ -25,7 +25,7 @@ def history(validation, probe, noisy=None, rate=0.0):
 EPOCHS = range(30)
 FALLING = [2.0 * 0.97**e for e in EPOCHS]
 RISING = [0.5 + 1.5 * 0.7**e + 0.01 * e for e in EPOCHS]
-LEARNED = [2.0 * 0.93**e for e in EPOCHS]
+LEARNED = [2.0 * 0.9**e for e in EPOCHS]
 BY_HEART = [2.0 * 0.8**e for e in EPOCHS]
 KINDS = {
     "overfitting": history(RISING, LEARNED),
@@ -136,12 +136,13 @@ def test_metrics_to_maximize_are_read_as_errors_with_less_confidence():
 
 
 def test_nothing_is_certain():
-    rows = [
-        {**row, "val_loss": row["val_loss"] * 1.05 ** row["epoch"]} for row in KINDS["overfitting"]
-    ]
-    chances = remedies(features(rows, "val_loss"))
-    assert chances["raise the rate"] + chances["train less"] > 0.995
-    assert verdict(rows, "val_loss").confidence == 0.99
+    certain = dict.fromkeys(WEIGHTS, (0.0,) * (len(NAMES) + 1))
+    certain["raise the rate"] = (20.0, *(0.0,) * len(NAMES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thinned.metrics._verdict.WEIGHTS", certain)
+        chances = remedies(features(KINDS["overfitting"], "val_loss"))
+        assert chances["raise the rate"] > 0.9999
+        assert verdict(KINDS["overfitting"], "val_loss").confidence == 0.99
 
 
 def test_where_only_something_else_drops_there_is_less_confidence():
@@ -198,18 +199,51 @@ def test_unmeasured_noise_uses_weights_of_its_own():
 def figures(**other):
     given = {"validation": 2.0, "probe": 0.5, "noisy": 1.0, "best": 1.6, "best_epoch": 3}
     given |= {"epochs": 9, "trend": 0.02, "rate": 0.3, "is_loss": True}
+    given |= {"first": 4.0, "lowest": 0.375, "noise": 0.015, "since_middle": 0.1}
     return Features(**{**given, **other})
 
 
 def test_the_numbers_that_are_weighed_and_their_bounds():
-    rise, direction = math.log(2.0 / 1.6), 0.02 / 0.03
-    plain = (math.log(2.0), 0.75, 0.0, rise, 0.02, direction, 0.3, 0.0)
+    course, still = math.tanh(0.02 / 0.04), math.exp(-4 / 9)
+    rise = math.log(2.0 / 1.6)
+    plain = (math.log(2.0), 0.75, 0.0, rise, 0.375, 0.1, course, still, 0.3, 0.0)
+    plain += (0.75 * course, 0.3 * still, math.log(0.0151) * course)
     assert figures().numbers() == pytest.approx(plain)
     assert figures(noisy=None).numbers() == pytest.approx(plain[1:])
-    high = figures(noisy=0.01, probe=0.05, best=0.1, trend=0.9, rate=0.0)
-    assert high.numbers() == pytest.approx((3.0, 0.975, 1.0, 0.5, 0.4, 1.0, 0.0, 1.0))
-    low = figures(noisy=9.0, probe=4.0, best=2.1, trend=-0.9)
-    assert low.numbers() == pytest.approx((-1.0, -0.2, 0.0, 0.0, -0.4, -1.0, 0.3, 0.0))
+    high = figures(
+        noisy=0.01,
+        probe=0.05,
+        best=0.1,
+        trend=9.0,
+        rate=0.0,
+        noise=9.0,
+        since_middle=2.0,
+        lowest=0.0,
+    )
+    up = math.tanh(9.0 / 18.01)
+    assert high.numbers() == pytest.approx(
+        (3.0, 0.975, 1.0, 0.5, 0.0, 0.5, up, 0.0, 0.0, 1.0, 0.975 * up, 0.0, 0.0)
+    )
+    low = figures(
+        noisy=9.0, probe=4.0, best=2.1, trend=-0.9, noise=0.0, since_middle=-2.0, lowest=1.0
+    )
+    assert low.numbers() == pytest.approx(
+        (-1.0, -0.2, 0.0, 0.0, 1.0, -0.5, -1.0, 0.0, 0.3, 0.0, 0.2, 0.0, 8.0)
+    )
+
+
+def test_a_noisy_curve_makes_less_sure():
+    calm, noisy, wild = (figures(noise=noise) for noise in (0.0, 0.1, 5.0))
+    assert (calm.certainty, noisy.certainty) == pytest.approx((math.exp(-0.1), math.exp(-0.4)))
+    assert wild.certainty == pytest.approx(math.exp(-1.0)), "bounded"
+    shaken = [
+        {**row, "val_loss": row["val_loss"] * (1.1 if e % 2 else 0.9)}
+        for e, row in enumerate(KINDS["over-regularized"])
+    ]
+    assert features(shaken, "val_loss").noise > 0.1
+    sure = remedies(features(KINDS["over-regularized"], "val_loss"))
+    less = remedies(features(shaken, "val_loss"))
+    assert less["lower the rate"] < sure["lower the rate"]
 
 
 @pytest.mark.parametrize(("rows", "points"), [(4, 2), (5, 2), (12, 5), (30, 11)])
@@ -218,6 +252,24 @@ def test_the_trend_is_the_change_over_the_last_third(rows, points):
     found = features(history(falling, falling), "val_loss")
     assert found.trend == pytest.approx((points - 1) * math.log(0.9))
     assert (found.best_epoch, found.epochs) == (rows - 1, rows)
+
+
+def test_noise_is_what_a_steady_course_has_not():
+    steady = [2.0 * 0.9**e for e in range(12)]
+    assert features(history(steady, steady), "val_loss").noise == pytest.approx(0.0)
+    shaken = [v * (1.05 if e % 2 else 1.0) for e, v in enumerate(steady)]
+    expected = 4 * math.log(1.05) / 2 / 1.65  # each bend is of twice the step
+    assert features(history(shaken, shaken), "val_loss").noise == pytest.approx(expected)
+    early = [9.0, 1.0, 9.0, *steady]  # before the last two thirds
+    assert features(history(early, early), "val_loss").noise == pytest.approx(0.0)
+
+
+def test_what_is_read_of_validations_course():
+    found = features(history(RISING, LEARNED), "val_loss")
+    lowest = min(range(30), key=RISING.__getitem__)
+    assert found.lowest == lowest / 29
+    assert found.first == RISING[0]
+    assert found.since_middle == pytest.approx(math.log(RISING[28] / RISING[14]))
 
 
 def test_only_what_is_nowhere_below_zero_is_read_as_a_loss():

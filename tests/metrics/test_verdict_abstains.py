@@ -5,14 +5,14 @@ import pytest
 from thinned.metrics import Verdict, verdict
 
 
-def history(validation, probe, noise=0.0, monitor="val_loss"):
+def history(validation, probe, noise=0.0, monitor="val_loss", rate=0.1):
     return [
         {
             "epoch": epoch,
             monitor: v,
             f"overfit/probe/{monitor}": p,
             f"overfit/inflation/{monitor}": noise,
-            "rate": 0.1,
+            "rate": rate,
         }
         for epoch, (v, p) in enumerate(zip(validation, probe, strict=True))
     ]
@@ -63,16 +63,38 @@ def test_rising_validation_without_a_gap_is_not_called_overfitting():
 
 
 def test_a_large_gap_is_not_called_over_regularized():
-    falling = [4.0, 2.6, 1.7, 1.1, 0.7, 0.45, 0.3]
+    falling = [2.0 * 0.97**e for e in range(30)]
     small, large = (
-        verdict(history(falling, [share * v for v in falling], noise=0.2), "val_loss")
+        verdict(history(falling, [share * v for v in falling], noise=0.2, rate=0.7), "val_loss")
         for share in (0.7, 0.35)
     )
     assert small.word == "over-regularized"
     assert (large.word, large.confidence, large.remedy) == ("not enough evidence", 0.0, "")
     assert "the gap is large" in large.evidence[-1]
-    assert large.action.startswith("Compare: train with thinned.regularize(dropout=...) at 0,0.1")
-    assert large.rates == (0.0, 0.1, 0.3)
+    assert large.action.startswith("Compare: train with thinned.regularize(dropout=...) at 0.5,0.7")
+    assert large.rates == (0.5, 0.7, 0.9)
+
+
+LEVEL = [2.0, 1.2, 0.8, 0.62, 0.6, 0.6, 0.6, 0.6, 0.59, 0.6, 0.6, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("validation", "words"),
+    [
+        (LEVEL, "It looks healthy, as two in three such runs were"),
+        ([0.63, *LEVEL[4:], 0.6, 0.6], "It looks healthy, as two in three such runs were"),
+        ([0.61, *LEVEL[4:], 0.6, 0.6], "It stands still, but validation has hardly fallen"),
+    ],
+)
+def test_healthy_is_evidence_and_not_a_word(validation, words):
+    """Two in three are too few for a word; and what learns nothing stands still as well."""
+    probe = [0.6 * v for v in validation]
+    found = verdict(history(validation, probe, noise=0.05, rate=0.5), "val_loss")
+    assert (found.word, found.remedy) == ("not enough evidence", "")
+    assert 0.5 <= found.confidence <= 0.65, "no more of the runs that look healthy are"
+    assert found.evidence[-1].startswith(words)
+    assert found.action.startswith("Compare: train with thinned.regularize(dropout=...) at 0.3,0.5")
+    assert found.rates == (0.3, 0.5, 0.7)
 
 
 def test_noise_that_lowers_the_error_is_not_said_to_cost():

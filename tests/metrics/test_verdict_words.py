@@ -19,6 +19,7 @@ from thinned.metrics._verdict_words import (
 def figures(**other):
     given = {"validation": 2.0, "probe": 0.5, "noisy": 1.0, "best": 1.6, "best_epoch": 3}
     given |= {"epochs": 9, "trend": 0.05, "rate": 0.3, "is_loss": True}
+    given |= {"first": 4.0, "lowest": 0.375, "noise": 0.0, "since_middle": 0.0}
     return Features(**{**given, **other})
 
 

@@ -175,7 +175,7 @@ def test_the_rate_to_try_is_above_the_known_one(tmp_path, hyper, action):
     rows = []
     for epoch in range(16):
         train = 0.4 * 0.8**epoch
-        losses = {"train_loss": train, "val_loss": 1.2 * max(train, 0.12) + 0.01 * epoch}
+        losses = {"train_loss": train, "val_loss": 1.2 * max(train, 0.12) + 0.03 * epoch}
         rows.append(MetricRow(epoch, epoch, losses))
     assert judge(Record(tmp_path, metrics=rows, config=hyper)).action == action
 

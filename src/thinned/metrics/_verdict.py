@@ -26,6 +26,8 @@ WORDS = {  # what to do, and what that calls the run
 }
 _UNCALIBRATED = 0.9
 LARGE_GAP = 0.6  # of validation's error: above, hardly any run of the calibration dropped too much
+LOOKS_HEALTHY = 0.5
+MOST_HEALTHY = 0.65  # of the runs that look healthy, however much, no more were
 _MOST = 0.99  # no more can be learned of a few hundred runs
 
 
@@ -68,11 +70,13 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     Each word is a claim about what running again would show. *overfitting*: a higher rate, or
     less training, would end at lower validation loss. *over-regularized*: a lower rate would.
     *underfitting*: longer training would, and another rate would not. *healthy*: none of them
-    would. Their probabilities come from eight figures of the history by a logistic model that was
+    would. Their probabilities come from figures of the history by a logistic model that was
     calibrated on several hundred small runs with known truth (`docs/evidence.md` has how often it
-    is right, and where it was never tried). Where none reaches 70%, it is *not enough evidence*;
-    so is a probe that holds validation's own samples, *overfitting* without a gap, and
-    *over-regularized* with one above 60% of validation's loss.
+    is right, and where it was never tried); where validation is noisy, they are nearer to each
+    other. Where none reaches 70%, it is *not enough evidence*; so is a probe that holds
+    validation's own samples, *overfitting* without a gap, and *over-regularized* with one above 60%
+    of validation's loss. *Healthy* is in the evidence, never the word: that no change would help
+    cannot be seen in one run with 70%.
 
     Args:
         history: rows as `OverfittingMonitor.history` has them, with ``rate`` where dropout is used.
@@ -112,6 +116,10 @@ def verdict(history: Sequence[Mapping[str, Any]], monitor: str, mode: str = "min
     if word == "overfitting" and found.gap <= 0.0:  # no such run was among those of the calibration
         return Verdict(VERDICTS[0], 0.0, (*evidence, words.NO_GAP), words.STEADY)
     told, tried = words.compare(found), words.rates("", found)
+    if word == "healthy" and confidence >= LOOKS_HEALTHY:
+        why = words.LOOKS_HEALTHY if found.learned else words.NOT_LEARNED
+        confidence = min(confidence, MOST_HEALTHY)
+        return Verdict(VERDICTS[0], confidence, (*evidence, why), told, rates=tried)
     if confidence < CONFIDENT:
         doubt = words.doubt(by_word)
         return Verdict(VERDICTS[0], confidence, (*evidence, doubt), told, rates=tried)
@@ -130,7 +138,9 @@ def remedies(found: Features) -> dict[str, float]:
     weights = WEIGHTS if found.margin is not None else WEIGHTS_WITHOUT_NOISE
     numbers = found.numbers()
     shares = {  # the numbers are bounded, and so what they are the power of
-        remedy: math.exp(bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True)))
+        remedy: math.exp(
+            found.certainty * (bias + math.fsum(w * n for w, n in zip(own, numbers, strict=True)))
+        )
         for remedy, (bias, *own) in weights.items()
         if remedy != "lower the rate" or not found.hardly_drops
     }

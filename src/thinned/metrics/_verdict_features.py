@@ -1,17 +1,23 @@
-"""What the verdict looks at: eight numbers without a unit, from a run's history."""
+"""What the verdict looks at: numbers without a unit, from a run's history."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import _verdict_course as course
 from ._prechelt import as_errors
 
 LEAST_ROWS = 4
 NEW_PROBE = "overfit/new_probe"  # marks a row whose probe holds other samples than the one before
 MEMORIZED = 0.03  # probe error, as a part of validation's, below which nothing is left to learn
 NEARLY_NONE = 0.05  # a rate below is read as none: calibrated were 0, 0.1 and more
+STILL = 0.03  # a relative trend that is hardly one
+LEARNED = 0.05  # a relative fall since the first validation that is more than none
+_DOUBT = 0.1  # new runs were right less often than cross-validation had said
+_DOUBT_BY_NOISE = 3.0  # a noisy curve tells less
+_MOST_NOISE = 0.3
+_LEAST_NOISE = 1e-4
 _DISTINCT = 3  # figures that are equal by chance (an accuracy of few samples) hardly move so often
 _TINY = 1e-9
 
@@ -24,10 +30,14 @@ class Features:
         validation: validation error now (median of the last three).
         probe: error on the probe with dropout off.
         noisy: error on the probe with dropout on; None where it was not measured.
+        first: validation error when it was first measured.
         best: lowest validation error.
         best_epoch: its epoch.
         epochs: epochs so far.
+        lowest: where among the validations the lowest is, from 0, the first, to 1, the last.
         trend: relative change of validation error over the last third, by a fitted line.
+        noise: relative standard deviation of validation error about its course.
+        since_middle: logarithm of validation error now over that in the middle of training.
         rate: mean dropout rate.
         is_loss: whether the metric is a loss, as in the runs that the verdict was calibrated on.
         new_probe: the epoch since which the probe is as it is; None if since the beginning.
@@ -37,10 +47,14 @@ class Features:
     validation: float
     probe: float
     noisy: float | None
+    first: float
     best: float
     best_epoch: int
     epochs: int
+    lowest: float
     trend: float
+    noise: float
+    since_middle: float
     rate: float
     is_loss: bool
     new_probe: int | None = None
@@ -78,22 +92,56 @@ class Features:
         """How far validation error is above its lowest, relative."""
         return self.validation / max(self.best, _TINY) - 1.0
 
+    @property
+    def course(self) -> float:
+        """Where validation error goes, from -1, down, to 1, up; near 0 where noise hides it."""
+        return math.tanh(self.trend / (2.0 * self.noise + 0.01))
+
+    @property
+    def still(self) -> float:
+        """How little validation error moves, from 0 to 1."""
+        return math.exp(-((self.trend / STILL) ** 2))
+
+    @property
+    def learned(self) -> bool:
+        """Whether validation error has fallen since it was first measured."""
+        return self.first > (1.0 + LEARNED) * self.best
+
+    @property
+    def certainty(self) -> float:
+        """How much the weights count: less where validation error is noisy."""
+        return math.exp(-_DOUBT - _DOUBT_BY_NOISE * min(self.noise, _MOST_NOISE))
+
     def numbers(self) -> tuple[float, ...]:
-        """Return what is weighed, in the order of the weights; the margin first, if known."""
+        """Return what is weighed, in the order of the weights; the margin first, if known.
+
+        The products say what the summands alone cannot: that rising validation means another
+        thing with a gap than without, and levelled validation another with a high rate.
+        """
         margin = self.margin
+        gap = max(-0.2, self.gap)
+        rate = 0.0 if self.hardly_drops else self.rate
         rest = (
-            max(-0.2, self.gap),
+            gap,
             float(self.memorized),
             min(0.5, math.log1p(max(0.0, self.rise))),
-            _within(self.trend, -0.4, 0.4),
-            _within(self.trend / 0.03, -1.0, 1.0),
-            0.0 if self.hardly_drops else self.rate,
+            self.lowest,
+            _within(self.since_middle, -0.5, 0.5),
+            self.course,
+            self.still,
+            rate,
             float(self.hardly_drops),
+            gap * self.course,
+            rate * self.still,
+            _within(math.log(self.noise + _LEAST_NOISE), -8.0, 0.0) * self.course,
         )
         return rest if margin is None else (_within(margin, -1.0, 3.0), *rest)
 
 
-NAMES = ("margin", "gap", "memorized", "rise", "trend", "direction", "rate", "no dropout")
+NAMES = (
+    *("margin", "gap", "memorized", "rise", "lowest", "since middle", "course", "still"),
+    *("rate", "no dropout", "gap * course", "rate * still", "noise * course"),
+)
 
 
 def features(
@@ -122,13 +170,17 @@ def features(
     lowest = min(range(len(rows)), key=validation.__getitem__)
     first = same_probe(rows)
     return Features(
-        validation=_end(validation),
-        probe=_end(probe[first:]),
-        noisy=_end(with_noise[first:]) if with_noise else None,
+        validation=course.end(validation),
+        probe=course.end(probe[first:]),
+        noisy=course.end(with_noise[first:]) if with_noise else None,
+        first=validation[0],
         best=validation[lowest],
         best_epoch=int(rows[lowest].get("epoch", lowest)),
         epochs=int(rows[-1].get("epoch", len(rows) - 1)) + 1,
-        trend=_trend(validation),
+        lowest=lowest / (len(rows) - 1),
+        trend=course.trend(validation),
+        noise=course.noise(validation),
+        since_middle=course.since_middle(validation),
         rate=rate,
         is_loss=mode == "min" and min(raw) >= 0.0,
         new_probe=int(rows[first].get("epoch", first)) if first else None,
@@ -144,16 +196,6 @@ def same_probe(rows: Sequence[Mapping[str, Any]]) -> int:
         (1, 0)
     """
     return max((i for i, row in enumerate(rows) if row.get(NEW_PROBE)), default=0)
-
-
-def _end(values: Sequence[float]) -> float:
-    return statistics.median(values[-3:])
-
-
-def _trend(values: Sequence[float]) -> float:
-    """The relative change over the last third, by a line fitted to the logarithms."""
-    tail = [math.log(max(v, _TINY)) for v in values[-(len(values) // 3 + 1) :]]
-    return statistics.linear_regression(range(len(tail)), tail).slope * (len(tail) - 1)
 
 
 def _within(value: float, low: float, high: float) -> float:

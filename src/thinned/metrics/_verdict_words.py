@@ -19,6 +19,13 @@ LARGE_GAP = (
     "It looks over-regularized, but the gap is large: that a lower rate would help was right too "
     "seldom of such runs."
 )
+LOOKS_HEALTHY = (
+    "It looks healthy, as two in three such runs were: no change would have helped them."
+)
+NOT_LEARNED = (
+    "It stands still, but validation has hardly fallen since it was first measured: a run that "
+    "learns nothing looks like that too."
+)
 STEADY = "Lower the learning rate, or train on, and look again."
 STEP = 0.2  # the change of rate that the verdict was calibrated on
 
