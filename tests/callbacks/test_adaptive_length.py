@@ -115,12 +115,16 @@ def test_what_is_no_number_yet_is_not_asked():
 class Tuned(Kept):
     """Trained by Adam."""
 
-    def __init__(self, lr):
+    def __init__(self, lr, schedule=None):
         super().__init__()
-        self.lr = lr
+        self.lr, self.schedule = lr, schedule
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), self.lr)
+        found = torch.optim.Adam(self.parameters(), self.lr)
+        if self.schedule is None:
+            return found
+        told = {"scheduler": self.schedule(found), "monitor": "val_loss"}
+        return {"optimizer": found, "lr_scheduler": told}
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -133,6 +137,21 @@ def test_a_training_begins_with_what_its_learning_rate_and_length_allow(lr, reac
     assert expected.reach == pytest.approx(reach if reach == 1 else reach / accumulate)
     assert adaptive.history[0]["rate"] == expected.rate
     assert adaptive._state.reach == expected.reach
+
+
+@pytest.mark.parametrize(
+    ("schedule", "share"),
+    [
+        (lambda made: torch.optim.lr_scheduler.CosineAnnealingLR(made, 60), 0.5),
+        (lambda made: torch.optim.lr_scheduler.LambdaLR(made, lambda epoch: epoch / 60), 0.5),
+        (lambda made: torch.optim.lr_scheduler.ReduceLROnPlateau(made, patience=60), 1.0),
+    ],
+    ids=["cosine", "from 0", "of its own accord"],
+)
+def test_a_schedule_that_is_planned_halves_the_way(schedule, share):
+    adaptive = AdaptiveDropout()
+    tiny.fit([adaptive], module=Tuned(1e-3, schedule), max_epochs=60)
+    assert adaptive._state.reach == pytest.approx(share * 0.24 / LAW.far)
 
 
 def test_where_it_may_stop_early_its_plan_is_the_longest_that_it_can_be():

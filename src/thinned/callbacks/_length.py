@@ -14,9 +14,10 @@ class Length(NamedTuple):
 
     Attributes:
         epochs: times that each training example will be seen; None where no end is planned.
-        moves: how far a weight can move, about: :math:`\text{learning rate} \times \text{steps}`. A
-            step of Adam moves a weight by the learning rate at most, or nearly so, whatever the
-            loss. One of SGD goes as far as the gradient says: None, nothing is known of it yet.
+        moves: how far a weight can move, about: :math:`\text{learning rate} \times \text{steps}`,
+            half of that where a schedule moves it, since along a line or a cosine it is half of its
+            peak on average. A step of Adam moves a weight by the learning rate at most, or nearly
+            so, whatever the loss. One of SGD goes as far as the gradient says: None, then.
         certain: whether it will be that long, and not stop early.
     """
 
@@ -46,6 +47,8 @@ def planned(trainer: Any, *, certain: bool) -> Length:
     moves = None
     if rate is not None and batches is not None:
         moves = rate * batches / trainer.accumulate_grad_batches
+        if any(not each.reduce_on_plateau for each in trainer.lr_scheduler_configs):
+            moves /= 2
     if trainer.world_size > 1:
         moves = trainer.strategy.broadcast(moves)
     return Length(planned_passes(trainer), moves, certain)
