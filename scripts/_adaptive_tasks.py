@@ -66,7 +66,9 @@ class Task:
     @property
     def moves(self) -> float | None:
         """How far Adam can move a weight, as the callback sees it; of SGD nothing is known."""
-        return None if self.optimizer == "sgd" else self.planned * self.lr
+        if self.optimizer == "sgd":
+            return None
+        return self.planned * self.lr / (1 if self.optimizer == "adam" else 2)  # with a schedule
 
     @property
     def highest(self) -> float:

@@ -280,4 +280,5 @@ def test_in_fine_tuning_the_law_asks_how_far_weights_can_move():
     found = [law.begin(task.epochs, 5, moves=moves).rate for moves in (task.moves, None)]
     assert starts == found
     assert found[0] < found[1]
+    assert more.ADAMW["wine40_adamw"].moves == 0.6  # half of its peak
     assert more.SGD["wine40_sgd"].moves is None  # its steps go as far as gradients say
