@@ -46,6 +46,11 @@ class FamilyTask:
         return self.steps / (TASKS[self.data].train // self.recipe.batch)
 
     @property
+    def moves(self) -> float:
+        """How far the optimizer can move a weight, as the callback sees it."""
+        return self.steps * self.recipe.lr
+
+    @property
     def classes(self) -> int:
         """Number of classes."""
         return self.parts(0).outputs

@@ -32,6 +32,7 @@ class Shipped(Controller):
         most: how many validation examples it is shown; None is all.
         by_plan: count on the planned end, as the callback does unless training may stop early.
         by_first: take the untrained network's loss for that of chance, whatever it is.
+        by_passes: do not ask how far weights can move.
     """
 
     def __init__(
@@ -43,12 +44,18 @@ class Shipped(Controller):
         most: int | None = None,
         by_plan: bool = False,
         by_first: bool = False,
+        by_passes: bool = False,
     ) -> None:
         self.law = AdaptiveLaw(high=task.highest if highest is None else highest)
         self.losses_only, self.most, self.by_first = losses_only, most, by_first
         self.open = isinstance(task, StoppingTask) and not by_plan
-        numbers, epochs = task.classes is None, None if self.open else task.epochs
-        self.state = self.law.begin(epochs=epochs, classes=task.classes, numbers=numbers)
+        self.state = self.law.begin(
+            epochs=task.epochs,
+            classes=task.classes,
+            numbers=task.classes is None,
+            moves=None if by_passes else task.moves,
+            certain=not self.open,
+        )
         super().__init__(self.state.rate)
 
     def step(self, seen: Seen) -> None:
@@ -134,6 +141,9 @@ METHODS: Mapping[str, Method] = {
     "by first": Method(
         lambda task: Shipped(task, by_first=True), "the same, by the untrained network's loss"
     ),
+    "by passes": Method(
+        lambda task: Shipped(task, by_passes=True), "the same, however far weights can move"
+    ),
     "its start": Method(lambda task: Controller(Shipped(task).rate), "its start, kept"),
     "losses only": Method(
         lambda task: Shipped(task, losses_only=True), "where it cannot see outputs and labels"
@@ -144,5 +154,5 @@ METHODS: Mapping[str, Method] = {
     "0.95 to 0.35": Method(lambda _: Straight(0.95, 0.35), "straight from 0.95 to 0.35"),
     "drawn": Method(lambda _: Drawn(0.0, 0.7), "drawn anew each step from U(0, 0.7)"),
 }
-_ELSEWHERE = ("highest", "no bound", "of 50", "by plan", "by first")  # for some sets only
+_ELSEWHERE = ("highest", "no bound", "of 50", "by plan", "by first", "by passes")  # for some sets
 OTHERS = tuple(name for name in METHODS if name not in (*GRID, *_ELSEWHERE))

@@ -64,6 +64,13 @@ class Task:
         return self.planned * self.batch / self.size
 
     @property
+    def moves(self) -> float | None:
+        """How far Adam can move a weight, as the callback sees it; of SGD nothing is known."""
+        if self.optimizer == "sgd":
+            return None
+        return self.planned * self.lr / (1 if self.optimizer == "adam" else 2)  # with a schedule
+
+    @property
     def highest(self) -> float:
         """The highest rate that the callback tries on networks without recurrent layers."""
         return OF_SGD if self.optimizer == "sgd" else AdaptiveLaw.high

@@ -10,7 +10,7 @@ from _adaptive_data import Drawn, drawn
 from _adaptive_nets import Networks, losses
 from _adaptive_tasks import Task
 
-OTHERS = ("adaptive", "by first")
+OTHERS = ("adaptive", "by passes", "by first")
 CHECKS, BATCH = 20, 16
 
 

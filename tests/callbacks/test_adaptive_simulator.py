@@ -266,3 +266,19 @@ def test_the_law_moves_the_rate_of_another_family():
     assert len(set(rates)) > 5
     assert task.classes == 2
     assert task.epochs == 20  # 100 examples, 3 batches of 32
+
+
+def test_in_fine_tuning_the_law_asks_how_far_weights_can_move():
+    import _adaptive_methods as methods
+    import _adaptive_more_tasks as more
+    import _adaptive_tuning as tuning
+
+    task = tuning.TUNING["digits120_x100"]
+    assert task.moves == pytest.approx(task.steps * 3e-4)
+    starts = [methods.METHODS[name].make(task).rate for name in ("adaptive", "by passes")]
+    law = AdaptiveLaw()
+    found = [law.begin(task.epochs, 5, moves=moves).rate for moves in (task.moves, None)]
+    assert starts == found
+    assert found[0] < found[1]
+    assert more.ADAMW["wine40_adamw"].moves == 0.6  # half of its peak
+    assert more.SGD["wine40_sgd"].moves is None  # its steps go as far as gradients say

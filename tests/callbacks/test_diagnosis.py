@@ -198,6 +198,9 @@ def test_the_adaptive_rate_may_come_anywhere():
         def training_step(self, batch, batch_idx):
             return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
 
+        def configure_optimizers(self):  # with Adam it would begin at 0, and fail at once
+            return torch.optim.SGD(self.parameters(), lr=0.01)
+
     adaptive, diagnosis = AdaptiveDropout("val_loss"), Diagnosis()
     fit(
         Validates(nn.Dropout(0.3), nn.ReLU(inplace=True)),

@@ -18,9 +18,10 @@ from ._adaptive.replay import replay
 from ._adaptive.row import seen_by, tell
 from ._adaptive.temperature import Temperature
 from ._adaptive.two_losses import TwoLosses
+from ._lightning.length import planned
 from ._lightning.ranks import decorrelate
 from ._lightning.state import plain_state, reading
-from ._lightning.trainer import may_stop_early, planned_passes, progress, renews_batch_norm
+from ._lightning.trainer import may_stop_early, progress, renews_batch_norm
 from ._monitor.keys import in_front
 from ._probe import lightning as inside
 from ._probe.asked import checked_monitor
@@ -31,14 +32,14 @@ from ._rates.groups import make_groups
 class AdaptiveDropout(RateCallback):
     """Find the dropout rate in one run: no rate to choose, and no sweep.
 
-    It begins with a rate that suits the number of epochs and of classes (or 0.5, if EarlyStopping
-    makes the end uncertain). Each validation then says whether the network is surer than it is
-    right, by the temperature that its outputs would need, and the rate of all chosen sites moves;
-    see ``docs/adaptive.md`` for the law. That is read off your own validation; only where the loss
-    is not that of the plain outputs and labels (label smoothing, a loss of your own) does it run
-    twice more. Every decision is logged, is in ``history``, is resumed from a checkpoint, and can
-    be replayed. On ten small tasks it ended 1.0% below the best constant rate's test loss on
-    average, 2.9% above it at worst.
+    It begins with a rate that suits the epochs, the classes and how far weights can move (0.5 at
+    most, if EarlyStopping makes the end uncertain). Each validation then says whether the network
+    is surer than it is right, by the temperature that its outputs would need, and the rate of all
+    chosen sites moves; see ``docs/adaptive.md`` for the law. That is read off your own validation;
+    only where the loss is not that of the plain outputs and labels (label smoothing, a loss of your
+    own) does it run twice more. Every decision is logged, is in ``history``, is resumed from a
+    checkpoint, and can be replayed. On ten small tasks it ended 1.0% below the best constant rate's
+    test loss on average, 2.9% above it at worst.
 
     Validation data that a rate was fitted to is not clean any more: report on a test split. To keep
     the validation split clean too, give a control split as a second validation loader and name it,
@@ -282,13 +283,12 @@ class AdaptiveDropout(RateCallback):
 
     def _begin(self, trainer: pl.Trainer) -> None:
         """Choose the first rate, on all ranks alike."""
-        passes, seen = None if self._open else planned_passes(trainer), self._temperature
+        seen = self._temperature
         seen.agree(trainer)
-        self._state = self.law.begin(passes, seen.classes, numbers=bool(seen.numbers))
-        length = (
-            "no end that is certain" if passes is None else f"{passes:.3g} passes over the data"
-        )
-        logger.info("dropout begins at %.2f: %s, %s", self.rate, length, seen.labels)
+        classes, numbers = seen.classes, bool(seen.numbers)
+        length = planned(trainer, certain=not self._open)
+        self._state = self.law.begin(classes=classes, numbers=numbers, **length._asdict())
+        logger.info("dropout begins at %.2f: %s, %s", self.rate, length.words, seen.labels)
 
     def _move(self, trainer: pl.Trainer) -> None:
         for group in self._groups:

@@ -12,14 +12,14 @@ class AdaptiveState:
         rate: the rate to train with until the next validation.
         start: the first rate, to which a weak spring pulls.
         progress: share of the training done at the last step of the law.
-        first: validation loss of the untrained network, or of guessing if that is lower; None until
-            one is known.
+        first: validation loss of the untrained network, or of guessing if lower; None if unknown.
         lately: mean validation loss of late, the latest counting most; None until one is known.
         learning: whether a loss has fallen since then, so that the law steers.
         signal: the last evidence: positive if the network is surer than it should be.
         steps: how many validations the law has used.
         numbers: whether the labels are numbers, not classes.
         below: the rate stays below, since training came apart above; 1 if it never did.
+        reach: how far weights can move in this training, as a share of `far`; 1 at most.
     """
 
     rate: float
@@ -32,6 +32,7 @@ class AdaptiveState:
     steps: int = 0
     numbers: bool = False
     below: float = 1.0
+    reach: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class AdaptiveLaw:
 
     1. The start grows with the number of times that each example will be seen, and falls with the
        number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`;
-       numbers count as 30 classes.
+       numbers count as 30 classes. Of classes, passes count as far as they can move weights.
     2. Until something is learned the rate falls fast, to a quarter of the start at the lowest: a
        rate at which nothing is learned is too high, whatever comes later. Where it had to fall, the
        rate at which learning began takes the place of the start in what follows. While training has
@@ -69,9 +70,10 @@ class AdaptiveLaw:
         base: the start for one epoch and one class.
         per_decade: what ten times the epochs add to it.
         per_class: what the natural logarithm of the number of classes takes off it.
-        lowest_start: the start is not below.
+        far: learning rate times steps from which on weights can move as far as they need to.
+        lowest_start: the start is not below, where they can.
         highest_start: nor above.
-        unknown_start: the start where no end is planned.
+        unknown_start: the start where no end is planned, and the highest where it is not certain.
         low: the lowest rate.
         high: the highest rate.
         fast: fall of the rate, over a whole training run, while nothing is learned.
@@ -81,7 +83,7 @@ class AdaptiveLaw:
         down: how fast it grows.
         warm: share of the training after which it grows at full speed.
         most: the most that the logarithm of that share moves at one validation.
-        enough: rate below which it grows the more slowly the more validation loss still falls.
+        enough: rate below which it grows the slower the more validation loss falls; times `reach`.
         falls: fall of validation loss, over about a tenth of the training, with which it does not.
         target: the log-temperature that is aimed at.
         spring: log-temperature that kept units e times as many as at the start count for.
@@ -116,6 +118,7 @@ class AdaptiveLaw:
     base: float = -0.2
     per_decade: float = 0.6
     per_class: float = 0.18
+    far: float = 0.6
     lowest_start: float = 0.1
     highest_start: float = 0.9
     unknown_start: float = 0.5
@@ -144,7 +147,13 @@ class AdaptiveLaw:
     retreat: float = 4.0
 
     def begin(
-        self, epochs: float | None = None, classes: int | None = None, *, numbers: bool = False
+        self,
+        epochs: float | None = None,
+        classes: int | None = None,
+        *,
+        numbers: bool = False,
+        moves: float | None = None,
+        certain: bool = True,
     ) -> AdaptiveState:
         """The state before the first validation.
 
@@ -152,15 +161,19 @@ class AdaptiveLaw:
             epochs: times that each training example will be seen; None if no end is planned.
             classes: number of classes that the outputs tell apart; None if unknown.
             numbers: whether the labels are numbers.
+            moves: how far a weight can move (learning rate times steps); None if unknown.
+            certain: whether the training will be that long, and not stop early.
         """
         start = self.unknown_start
+        reach = 1.0 if moves is None or numbers else max(_TINY, min(1.0, moves / self.far))
         if epochs is not None:
             count = _MOST_CLASSES if numbers else min(classes or _UNKNOWN, _MOST_CLASSES)
-            start = self.base + self.per_decade * math.log10(max(epochs, 1e-3))
-            start -= self.per_class * math.log(count)
-            start = max(self.lowest_start, min(self.highest_start, start))
+            planned = self.base + self.per_decade * math.log10(max(epochs, 1e-3))
+            planned = max(self.lowest_start, planned - self.per_class * math.log(count))
+            planned += self.per_decade * math.log10(reach)
+            start = min(self.highest_start if certain else self.unknown_start, planned)
         start = max(self.low, min(self.high, start))
-        return AdaptiveState(rate=start, start=start, numbers=numbers)
+        return AdaptiveState(rate=start, start=start, numbers=numbers, reach=reach)
 
     def step(
         self,
@@ -224,9 +237,9 @@ class AdaptiveLaw:
         else:
             rate = state.rate - self.fast * share
             low = min(max(self.low, self.search * state.start), state.rate)
-        return AdaptiveState(
+        return dataclasses.replace(
+            state,
             rate=max(low, min(high, rate)),
-            start=state.start,
             progress=state.progress if progress is None else progress,
             first=first,
             lately=_mean_of_late(state.lately, val_loss, share),
@@ -234,7 +247,6 @@ class AdaptiveLaw:
             signal=log_temperature,
             steps=state.steps + 1,
             numbers=numbers,
-            below=state.below,
         )
 
     def evidence(self, train_loss: float, val_loss: float, first: float) -> float:
@@ -257,7 +269,7 @@ class AdaptiveLaw:
         speed = self.up
         if too_sure <= 0:
             speed = self.down * (1.0 if progress is None else min(1.0, progress / self.warm) ** 2)
-            if state.rate < self.enough and state.lately is not None and val_loss:
+            if state.rate < self.enough * state.reach and state.lately is not None and val_loss:
                 fall = (state.lately - val_loss) / abs(val_loss)
                 speed *= 1 - max(0.0, min(1.0, fall / self.falls))
         return 1 - kept * math.exp(max(-self.most, min(self.most, -speed * too_sure * share)))
