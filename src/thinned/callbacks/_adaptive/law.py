@@ -41,7 +41,7 @@ class AdaptiveLaw:
 
     1. The start grows with the number of times that each example will be seen, and falls with the
        number of classes: :math:`a + b \log_{10}(\mathrm{epochs}) - c \ln(\mathrm{classes})`;
-       numbers count as 30 classes. Of classes, passes count as far as they can move weights.
+       numbers count as 30 classes. Where weights can move less than `far`, passes count for less.
     2. Until something is learned the rate falls fast, to a quarter of the start at the lowest: a
        rate at which nothing is learned is too high, whatever comes later. Where it had to fall, the
        rate at which learning began takes the place of the start in what follows. While training has
