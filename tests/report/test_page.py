@@ -200,6 +200,8 @@ def test_the_first_heading_is_the_answer(overfitted):
 def test_crashed_and_running_runs_say_so(tmp_path):
     crashed = answer(read_run(records.write_run(tmp_path / "a", end=None)))
     assert any("The run crashed" in line for line in crashed.evidence)
+    whole = answer(read_run(records.write_run(tmp_path / "whole")))
+    assert crashed.headline == f"The run crashed before its end. Until then: {whole.headline}"
     failed = records.write_run(tmp_path / "b", (), end="failed", error="OSError: gone")
     told = answer(read_run(failed))
     assert told.headline == "The run failed before its first validation"

@@ -20,6 +20,7 @@ TONES = {
     "not enough evidence": ("calm", "?"),
 }
 
+BROKEN = ("failed", "crashed")
 _GO_ON = (
     "It was still getting better when it was stopped, before the end of the training that was "
     "planned. Let it go on (EarlyStopping: a larger `patience`), then look again."
@@ -65,6 +66,8 @@ def answer(record: Record) -> Answer:
     found.tiles = _tiles(record, went) if went else []
     if how := _ending(record):
         found.evidence.insert(0, how)
+    if record.status in BROKEN and not record.pruned:
+        found.headline = f"The run {record.status} before its end. Until then: {found.headline}"
     return found
 
 
@@ -75,7 +78,7 @@ def _ending(record: Record) -> str:
         return f"It was stopped{after}, since other runs of its sweep were better."
     if record.status == "interrupted":
         return "The run was interrupted. What follows is what it had."
-    if record.status in ("failed", "crashed"):
+    if record.status in BROKEN:
         told = record.error or "it stopped without a word"
         return f"The run {record.status}: {told}. What follows is what it had."
     if record.status == "running":
@@ -84,7 +87,7 @@ def _ending(record: Record) -> str:
 
 
 def _nothing_yet(record: Record) -> Answer:
-    if record.status in ("failed", "crashed"):
+    if record.status in BROKEN:
         told = record.error or "it stopped without a word"
         return Answer(
             headline=f"The run {record.status} before its first validation",
