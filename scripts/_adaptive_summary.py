@@ -17,16 +17,16 @@ SETS = {
 }
 OURS, SWEEP = "`AdaptiveDropout()`", "sweep by validation"
 COLUMNS = {  # methods as the page names them, and as the summary does
-    OURS: OURS,
-    SWEEP: SWEEP,
-    "constant 0.50": "constant 0.5",
+    OURS: "ours",
+    SWEEP: "sweep",
+    "constant 0.50": "0.5",
     "constant 0.00": "no dropout",
 }
 
 
 def summarized(page: str) -> str:
     """Return the page with the summary of its tables."""
-    head = ["tasks", "number", *COLUMNS.values(), "within 1 SE", "sweep", "worse than none"]
+    head = ["tasks", "number", *COLUMNS.values(), "ours within", "sweep", "worse than none"]
     rows = [head, ["---"] * len(head)]
     for kind, words in SETS.items():
         found = _methods(page, kind)
