@@ -1,6 +1,7 @@
 """Trains with the monitor on two processes, and writes what every process saw. Run as a script."""
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -75,3 +76,5 @@ def truth(weights, chosen):
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), int(sys.argv[2]))
+    torch.distributed.barrier()  # both have written
+    os._exit(0)  # see `ranks`: torch's groups may abort a process that ends with them

@@ -1,5 +1,6 @@
 """Fits on two processes with everything that writes, as a script: python record_ddp.py FOLDER."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -56,3 +57,5 @@ def main(folder):
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    torch.distributed.barrier()  # both have written
+    os._exit(0)  # see `ranks`: torch's groups may abort a process that ends with them
