@@ -1,12 +1,11 @@
 """What `scripts/adaptive` prints, and the tables and pictures of docs/evidence/adaptive.md."""
 
 import pathlib
-import re
 
 import _adaptive_picture as picture
 from _adaptive_methods import METHODS
 from _adaptive_scores import SCALED, TaskScores, judge, load, summarize
-from _adaptive_summary import summarized
+from _adaptive_summary import summarized, with_table
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "evidence" / "adaptive.md"
 OURS = "adaptive"
@@ -35,10 +34,7 @@ def write(folder: pathlib.Path, names: list[str], kind: str, sweep: int) -> None
     tasks = read(folder, names)
     text = PAGE.read_text()
     for name, table in ((f"{kind}, tasks", of_tasks(tasks)), (kind, of_methods(tasks, sweep))):
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(
-            pattern, lambda m, table=table: f"{m[1]}{table}\n{m[2]}", text, flags=re.DOTALL
-        )
+        text = with_table(text, name, table)
     PAGE.write_text(summarized(text))
     if kind == "ten":
         picture.regrets(tasks, OURS, PAGE.with_name("adaptive-regret.svg"))

@@ -36,7 +36,12 @@ def summarized(page: str) -> str:
         swept = sweep["within 1 SE"].split(" of ")[0]
         rows.append([words, count, *regrets, within, swept, ours["worse than none"]])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("| --- ", "|---")
-    return _between("summary").sub(lambda m: f"{m[1]}{table}\n{m[3]}", page)
+    return with_table(page, "summary", table)
+
+
+def with_table(page: str, name: str, table: str) -> str:
+    """Return the page with another table between the marks of that name, if it has them."""
+    return _between(name).sub(lambda m: f"{m[1]}{table}\n{m[3]}", page)
 
 
 def _methods(page: str, kind: str) -> dict[str, dict[str, str]]:

@@ -53,7 +53,7 @@ def model(setting: Setting, rate: float) -> nn.Sequential:
     inputs = _load(setting.data)[0].shape[1]
     outputs = {"digits": 10, "breast_cancer": 2, "wine": 3, "diabetes": 1}[setting.data]
     wide = setting.hidden
-    first: tuple[nn.Module, ...] = ()
+    first: tuple[nn.Module, ...]
     if setting.net == "cnn":  # of the digits, whose 64 figures are 8 rows of 8
         first = (
             *(nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3, padding=1), nn.ReLU()),

@@ -8,6 +8,7 @@ small CNN, few validations. Both stay, so that figures of one compare with earli
 import dataclasses
 import math
 import random
+from typing import Any
 
 SIZES = {
     "digits": (60, 100, 200, 500),
@@ -50,11 +51,7 @@ def settings(count: int, seed: int) -> list[Setting]:
         data = draw.choice(list(SIZES))
         found.append(
             Setting(
-                data=data,
-                size=draw.choice(SIZES[data]),
-                hidden=draw.choice(WIDTHS),
-                rate=draw.choice(RATES),
-                noise=draw.choice(NOISES),
+                **_common(draw, data),
                 steps=draw.choice((60, 200, 600)),
                 lr=draw.choice((1e-3, 1e-3, 3e-4)),
                 split=seed * 100_000 + number,
@@ -73,11 +70,7 @@ def wide_settings(count: int, seed: int) -> list[Setting]:
         optimizer = draw.choice(list(LEARNING_RATES))
         found.append(
             Setting(
-                data=data,
-                size=draw.choice(SIZES[data]),
-                hidden=draw.choice(WIDTHS),
-                rate=draw.choice(RATES),
-                noise=draw.choice(NOISES),
+                **_common(draw, data),
                 steps=draw.choice((40, 100, 250, 600)),
                 lr=draw.choice(LEARNING_RATES[optimizer]),
                 split=seed * 100_000 + 50_000 + number,
@@ -88,6 +81,17 @@ def wide_settings(count: int, seed: int) -> list[Setting]:
             )
         )
     return found
+
+
+def _common(draw: random.Random, data: str) -> dict[str, Any]:
+    """What is drawn alike for both, in this order: the settings of a seed depend on it."""
+    return {
+        "data": data,
+        "size": draw.choice(SIZES[data]),
+        "hidden": draw.choice(WIDTHS),
+        "rate": draw.choice(RATES),
+        "noise": draw.choice(NOISES),
+    }
 
 
 def epochs(setting: Setting) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import tiny
+from helpers.leaving import leave
 from thinned.callbacks import MCDropout, RunRecord
 
 
@@ -54,4 +54,4 @@ def main(folder):
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    os._exit(0)  # see `ranks`: torch's groups may abort a process that ends with them
+    leave()

@@ -19,6 +19,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import tiny
+from helpers.leaving import leave
 from thinned import set_verbosity
 from thinned.callbacks import (
     AdaptiveDropout,
@@ -259,11 +260,7 @@ def sharded(rank, folder):
         "finite": all(bool(p.full_tensor().isfinite().all()) for p in net.parameters()),
     }
     (Path(folder) / f"sharded.{rank}.json").write_text(json.dumps(found))
-    dist.barrier()
-    dist.destroy_process_group()
-    # What was tested is written. About one time in eight the interpreter's own exit was aborted
-    # by a thread of C++ that was still there ("terminate called without an active exception").
-    os._exit(0)
+    leave()
 
 
 def main():

@@ -1,6 +1,5 @@
 """Fits on two processes with everything that writes, as a script: python record_ddp.py FOLDER."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torchmetrics
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import tiny
+from helpers.leaving import leave
 from thinned.callbacks import (
     DropoutScheduler,
     OverfittingMonitor,
@@ -57,5 +57,4 @@ def main(folder):
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    torch.distributed.barrier()  # both have written
-    os._exit(0)  # see `ranks`: torch's groups may abort a process that ends with them
+    leave()

@@ -12,21 +12,21 @@ from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 
-from thinned.callbacks._lightning import trainer as inside
+from thinned.callbacks._lightning import trainer as lightning
 
 T = TypeVar("T")
 
 
 def planned_batches(trainer: pl.Trainer) -> int | None:
     """How many batches the run is to have, where that is known."""
-    return None if _asks_all_ranks(trainer) else inside.progress(trainer).batches_planned
+    return None if _asks_all_ranks(trainer) else lightning.progress(trainer).batches_planned
 
 
 def watched(trainer: pl.Trainer) -> dict[str, Any]:
     """The metric that is watched: our monitor's word comes before that of other callbacks."""
     watching = [
         each
-        for each in inside.all_callbacks(trainer)
+        for each in lightning.all_callbacks(trainer)
         if isinstance(_get(each, "monitor"), str) and _get(each, "mode") is not None
     ]
     ours = (each for each in watching if hasattr(each, "history") and hasattr(each, "verdict"))
@@ -135,7 +135,7 @@ def progress(trainer: pl.Trainer) -> float | None:
     """The share of the training that is done, where its length is known."""
     if _asks_all_ranks(trainer):
         return None
-    share = inside.progress(trainer).fraction
+    share = lightning.progress(trainer).fraction
     return None if share is None else round(share, 6)
 
 
@@ -146,7 +146,7 @@ def epochs_done(trainer: pl.Trainer, *, ended: bool = False) -> float:
         trainer: the trainer.
         ended: whether training has ended: then Lightning counts the last epoch as whole.
     """
-    batches = trainer.num_training_batches - inside.renews_batch_norm(trainer)
+    batches = trainer.num_training_batches - lightning.renews_batch_norm(trainer)
     if not batches or math.isinf(batches) or trainer.current_epoch == trainer.max_epochs:
         return float(trainer.current_epoch)
     done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
@@ -187,12 +187,12 @@ def _rate(site: Any) -> float | None:
 
 def _asks_all_ranks(trainer: pl.Trainer) -> bool:
     """Whether `progress` would wait for the other ranks, which do not ask."""
-    return trainer.world_size > 1 and bool(inside.callbacks_of(trainer, "Timer"))
+    return trainer.world_size > 1 and bool(lightning.callbacks_of(trainer, "Timer"))
 
 
 def _read(trainer: pl.Trainer, name: str, form: Callable[[Any], T]) -> Iterator[T]:
     """Bring what callbacks have under a name into a form; what has another one is not meant."""
-    for callback in inside.all_callbacks(trainer):
+    for callback in lightning.all_callbacks(trainer):
         found = _get(callback, name)
         if found is not None:
             with contextlib.suppress(Exception):  # somebody's own attribute of the same name

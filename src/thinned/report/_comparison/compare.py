@@ -8,7 +8,7 @@ from thinned._checks import check_choice
 from thinned.report._records.course import diverged, guess_mode
 from thinned.report._records.find import find_records
 from thinned.report._records.read import read_run
-from thinned.report._records.record import Record
+from thinned.report._records.record import BROKEN, Record
 
 from .arms import Arm, Column, Comparison, Run
 from .choices import NOTHING, choices, label
@@ -144,7 +144,7 @@ def _columns(
 
 def _no_metric(records: Sequence[Record], keys: Sequence[str]) -> str:
     """Say why there is nothing to decide by, and what to do about it."""
-    lost = [record for record in records if record.status in ("failed", "crashed")]
+    lost = [record for record in records if record.status in BROKEN]
     if lost and not keys:
         errors = dict.fromkeys(record.error or "no error was written" for record in lost)
         first = next(iter(errors))

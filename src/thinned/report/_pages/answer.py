@@ -7,7 +7,7 @@ from thinned.metrics._verdict import VERDICTS, Verdict
 from thinned.metrics._verdict_features import same_probe
 from thinned.report._format import short, signed
 from thinned.report._records.course import Course, course, diverged, main_metric
-from thinned.report._records.record import Record
+from thinned.report._records.record import BROKEN, Record
 
 from .command import command
 from .judge import judge
@@ -20,7 +20,6 @@ TONES = {
     "not enough evidence": ("calm", "?"),
 }
 
-BROKEN = ("failed", "crashed")
 _GO_ON = (
     "It was still getting better when it was stopped, before the end of the training that was "
     "planned. Let it go on (EarlyStopping: a larger `patience`), then look again."

@@ -10,6 +10,8 @@ Status = Literal["finished", "interrupted", "failed", "running", "crashed", "unk
 STATUSES = ("finished", "interrupted", "failed")  # that a run itself writes at its end
 Source = Literal["record", "csv", "tensorboard", "wandb", "status"]
 
+BROKEN = ("failed", "crashed")  # how a run ends that an error ended, told or not
+
 
 @dataclass(frozen=True, slots=True)
 class RateRow:
